@@ -1,0 +1,1 @@
+//! Feature folders of geosam: a GeoParquet manifest and one file per chip

@@ -1,0 +1,2 @@
+//! The `geosam` command.
+fn main() {}

@@ -1,0 +1,175 @@
+//! Which models there are, and what identifies a loaded one.
+
+use std::path::{Path, PathBuf};
+
+use crate::error::{Error, Result};
+
+/// The model family, as feature files and manifests name it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ModelType {
+    /// SAM and MobileSAM: features are one tensor.
+    Sam,
+    /// SAM 2 and 2.1: an embedding and two high-resolution maps.
+    Sam2,
+    /// SAM 3 and 3.1, prompted with clicks and boxes: the same payload as SAM 2.
+    Sam3,
+}
+
+impl ModelType {
+    /// `sam`, `sam2` or `sam3`.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sam => "sam",
+            Self::Sam2 => "sam2",
+            Self::Sam3 => "sam3",
+        }
+    }
+
+    /// Side of the model's square input in pixels: 1024, and 1008 for SAM 3.
+    #[must_use]
+    pub const fn image_size(self) -> usize {
+        match self {
+            Self::Sam | Self::Sam2 => 1024,
+            Self::Sam3 => 1008,
+        }
+    }
+}
+
+impl std::fmt::Display for ModelType {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl std::str::FromStr for ModelType {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        match text {
+            "sam" => Ok(Self::Sam),
+            "sam2" => Ok(Self::Sam2),
+            "sam3" => Ok(Self::Sam3),
+            other => Err(Error::invalid_argument("model type", "sam, sam2 or sam3", other)),
+        }
+    }
+}
+
+/// A published model: what it is called and what its checkpoint file is called by the Python systems.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ModelDefinition {
+    /// Identifier, e.g. `sam_b`.
+    pub model_id: &'static str,
+    /// Name for people.
+    pub label: &'static str,
+    /// Family.
+    pub model_type: ModelType,
+    /// File name under which ultralytics, Python geosam and the QGIS plugin know the checkpoint.
+    pub filename: &'static str,
+}
+
+const fn definition(
+    model_id: &'static str,
+    label: &'static str,
+    model_type: ModelType,
+    filename: &'static str,
+) -> ModelDefinition {
+    ModelDefinition { model_id, label, model_type, filename }
+}
+
+/// Every model of the registry: Python geosam's twelve, and SAM ViT-H and MobileSAM.
+pub const MODEL_DEFINITIONS: &[ModelDefinition] = &[
+    definition("sam_b", "SAM ViT-B", ModelType::Sam, "sam_b.pt"),
+    definition("sam_l", "SAM ViT-L", ModelType::Sam, "sam_l.pt"),
+    definition("sam_h", "SAM ViT-H", ModelType::Sam, "sam_h.pt"),
+    definition("mobile_sam", "MobileSAM", ModelType::Sam, "mobile_sam.pt"),
+    definition("sam2_t", "SAM 2 tiny", ModelType::Sam2, "sam2_t.pt"),
+    definition("sam2_s", "SAM 2 small", ModelType::Sam2, "sam2_s.pt"),
+    definition("sam2_b", "SAM 2 base+", ModelType::Sam2, "sam2_b.pt"),
+    definition("sam2_l", "SAM 2 large", ModelType::Sam2, "sam2_l.pt"),
+    definition("sam2.1_t", "SAM 2.1 tiny", ModelType::Sam2, "sam2.1_t.pt"),
+    definition("sam2.1_s", "SAM 2.1 small", ModelType::Sam2, "sam2.1_s.pt"),
+    definition("sam2.1_b", "SAM 2.1 base+", ModelType::Sam2, "sam2.1_b.pt"),
+    definition("sam2.1_l", "SAM 2.1 large", ModelType::Sam2, "sam2.1_l.pt"),
+    definition("sam3", "SAM 3", ModelType::Sam3, "sam3.pt"),
+    definition("sam3.1_multiplex", "SAM 3.1 multiplex", ModelType::Sam3, "sam3.1_multiplex.pt"),
+];
+
+impl ModelDefinition {
+    /// The registered model with this identifier.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] for an unknown identifier, listing the known ones.
+    pub fn by_id(model_id: &str) -> Result<&'static Self> {
+        MODEL_DEFINITIONS.iter().find(|d| d.model_id == model_id).ok_or_else(|| {
+            let known: Vec<_> = MODEL_DEFINITIONS.iter().map(|d| d.model_id).collect();
+            Error::invalid_argument("model", format!("one of {}", known.join(", ")), model_id)
+        })
+    }
+
+    /// The registered model a checkpoint's file name stands for: exact names first, then the longest identifier the
+    /// name contains. Content is the better witness; see `geosam_models::recognise`.
+    #[must_use]
+    pub fn by_filename(path: &Path) -> Option<&'static Self> {
+        let name = path.file_name()?.to_str()?.to_lowercase();
+        MODEL_DEFINITIONS
+            .iter()
+            .find(|d| d.filename == name)
+            .or_else(|| MODEL_DEFINITIONS.iter().filter(|d| name.contains(d.model_id)).max_by_key(|d| d.model_id.len()))
+    }
+}
+
+/// How chips are prepared for the network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Preprocess {
+    /// RGB order, Pillow's antialiased bilinear, zero padding after normalisation.
+    #[default]
+    Standard,
+    /// Bit for bit what Python geosam 0.1.3 feeds the network: channels reversed, OpenCV's integer bilinear, padding
+    /// with 114 before normalisation, every chip stretched by itself unless it is u8.
+    #[serde(rename = "geosam-0.1")]
+    Geosam01,
+}
+
+impl Preprocess {
+    /// `standard` or `geosam-0.1`, as manifests record it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Standard => "standard",
+            Self::Geosam01 => "geosam-0.1",
+        }
+    }
+}
+
+/// What identifies a loaded model, so that features are only ever decoded by the model that made them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ModelSpec {
+    /// Identifier: of the registry, or a program's own.
+    pub model_id: String,
+    /// Family.
+    pub model_type: ModelType,
+    /// The file the weights came from.
+    pub checkpoint_path: PathBuf,
+    /// Side of the model's square input in pixels.
+    pub image_size: usize,
+    /// Hash of the weights, the same for every container they come in; `None` if the model has none.
+    pub fingerprint: Option<String>,
+    /// How chips are prepared.
+    pub preprocess: Preprocess,
+}
+
+impl ModelSpec {
+    /// The checkpoint path that feature files and manifests record: the real file's folder, absolute, with the name
+    /// under which Python geosam and the QGIS plugin know these weights.
+    #[must_use]
+    pub fn reference_checkpoint_path(&self) -> PathBuf {
+        let absolute = std::path::absolute(&self.checkpoint_path).unwrap_or_else(|_| self.checkpoint_path.clone());
+        match ModelDefinition::by_id(&self.model_id) {
+            Ok(definition) => absolute.with_file_name(definition.filename),
+            Err(_) => absolute,
+        }
+    }
+}

@@ -1,0 +1,170 @@
+//! The seam to a promptable model.
+
+use crate::coordinates::{PixelBox, PixelPoint, Shape};
+use crate::error::{Error, Result};
+use crate::features::EncodedImageFeatures;
+use crate::image::ModelImage;
+use crate::model::ModelSpec;
+use crate::points::Label;
+use crate::prompt_set::MaskPrompt;
+
+/// Prompts for one object in source pixels of the chip, (0, 0) at its top-left corner.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PixelPrompt {
+    /// Points.
+    pub points: Vec<PixelPoint>,
+    /// One label for each point.
+    pub labels: Vec<Label>,
+    /// Box.
+    pub bbox: Option<PixelBox>,
+    /// Low-resolution logits of an earlier prediction on the same chip.
+    pub mask: Option<MaskPrompt>,
+}
+
+/// Masks of one shape, one after the other.
+#[derive(Clone, PartialEq)]
+pub struct Masks {
+    shape: Shape,
+    values: Vec<bool>,
+}
+
+impl Masks {
+    /// Masks of `shape`, stored one after the other, each row-major.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] if the values are not a whole number of masks.
+    pub fn new(shape: Shape, values: Vec<bool>) -> Result<Self> {
+        if shape.area() == 0 || !values.len().is_multiple_of(shape.area()) {
+            return Err(Error::invalid_argument("masks", format!("a multiple of {shape} values"), values.len()));
+        }
+        Ok(Self { shape, values })
+    }
+
+    /// Number of masks.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.values.len() / self.shape.area()
+    }
+
+    /// Whether there is no mask at all.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.values.is_empty()
+    }
+
+    /// Shape of each mask.
+    #[must_use]
+    pub fn shape(&self) -> Shape {
+        self.shape
+    }
+
+    /// Mask `index`, row-major.
+    ///
+    /// # Panics
+    /// If there is no such mask.
+    #[must_use]
+    pub fn mask(&self, index: usize) -> &[bool] {
+        &self.values[index * self.shape.area()..][..self.shape.area()]
+    }
+
+    /// The masks, in order.
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[bool]> {
+        self.values.chunks_exact(self.shape.area())
+    }
+
+    /// All values, `[n, height, width]` row-major.
+    #[must_use]
+    pub fn values(&self) -> &[bool] {
+        &self.values
+    }
+}
+
+impl std::fmt::Debug for Masks {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Masks({} of {})", self.len(), self.shape)
+    }
+}
+
+/// Raw decoder output, before it is brought to the chip's resolution.
+#[derive(Clone, PartialEq)]
+pub struct LowResLogits {
+    /// Shape of each map, normally 256×256.
+    pub shape: Shape,
+    /// `[n, height, width]` row-major; positive inside the object.
+    pub values: Vec<f32>,
+}
+
+impl LowResLogits {
+    /// Map `index` as a mask prompt for the next prediction on the same chip.
+    ///
+    /// # Panics
+    /// If there is no such map.
+    #[must_use]
+    pub fn as_prompt(&self, index: usize) -> MaskPrompt {
+        let area = self.shape.area();
+        MaskPrompt { shape: self.shape, logits: self.values[index * area..][..area].to_vec() }
+    }
+}
+
+impl std::fmt::Debug for LowResLogits {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "LowResLogits({} of {})", self.values.len() / self.shape.area().max(1), self.shape)
+    }
+}
+
+/// The answer to one prompt: one mask, or three where several were asked for.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Prediction {
+    /// Masks at the chip's source resolution.
+    pub masks: Masks,
+    /// Predicted IoU of each mask; SAM's head is not a probability and may leave 0 to 1.
+    pub scores: Vec<f32>,
+    /// The decoder's logits of each mask.
+    pub low_res: LowResLogits,
+}
+
+/// How prompts are answered.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct PredictOptions {
+    /// Three candidate masks for each prompt instead of one (default: one).
+    pub multimask: bool,
+}
+
+/// A promptable model.
+///
+/// # Contract
+/// - `encode` returns one entry for each image, in order, its `src_shape` the image's shape.
+/// - Encoding is deterministic, and independent of what else is in the batch up to rounding.
+/// - `open` refuses features of another model with [`Error::ModelMismatch`] and misshapen ones with
+///   [`Error::InvalidArgument`], before it computes anything.
+/// - Both may be called from several threads.
+pub trait Segmenter: Send + Sync + std::fmt::Debug {
+    /// What identifies the model.
+    fn spec(&self) -> &ModelSpec;
+
+    /// Encode chips, each at most as large as memory allows; they are brought to the model's size here.
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] or [`Error::TooLarge`] if the device cannot do it.
+    fn encode(&self, images: &[ModelImage]) -> Result<Vec<EncodedImageFeatures>>;
+
+    /// Put features on the model's device and answer prompts from them.
+    ///
+    /// # Errors
+    /// See the contract.
+    fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>>;
+}
+
+/// One chip's features on the model's device, ready for prompts.
+///
+/// # Contract
+/// - One [`Prediction`] for each prompt, in order; the same as when each prompt is asked alone, up to rounding.
+/// - A prompt with neither points, box nor mask is [`Error::InvalidArgument`], as is a point off the chip by more than
+///   its size or a label count that differs from the point count.
+pub trait PromptSession: Send + std::fmt::Debug {
+    /// Answer prompts.
+    ///
+    /// # Errors
+    /// See the contract.
+    fn predict(&self, prompts: &[PixelPrompt], options: PredictOptions) -> Result<Vec<Prediction>>;
+}

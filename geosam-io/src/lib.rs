@@ -1,0 +1,1 @@
+//! Rasters and vectors of geosam through GDAL

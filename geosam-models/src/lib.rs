@@ -1,0 +1,1 @@
+//! SAM-family models of geosam in burn

@@ -1,0 +1,1 @@
+//! Query engines of geosam: pre-encoded and live
