@@ -1,1 +1,8 @@
-//! SAM-family models of geosam in burn
+//! SAM-family models of geosam in burn.
+
+pub mod checkpoint;
+mod kernels;
+mod sam;
+mod weights;
+
+pub use weights::TensorSource;

@@ -1,0 +1,1 @@
+//! PyTorch and safetensors checkpoints under official tensor names, lazily.

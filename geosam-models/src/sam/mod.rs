@@ -1,0 +1,1 @@
+//! SAM and MobileSAM, one file per upstream module.

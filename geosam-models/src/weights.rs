@@ -1,0 +1,121 @@
+//! Strict loading: every module takes its tensors by name and shape, and what does not fit is reported all at once.
+
+use std::cell::RefCell;
+use std::collections::HashSet;
+use std::path::PathBuf;
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use geosam_core::{Error, Result};
+
+/// Where tensors come from: a checkpoint file, or a seeded generator.
+pub trait TensorSource: std::fmt::Debug {
+    /// What messages call the source: the file's path.
+    fn path(&self) -> PathBuf;
+
+    /// Names of all tensors, in the layout of the official checkpoints.
+    fn names(&self) -> Vec<String>;
+
+    /// Shape of a tensor, or `None` if there is no such tensor. A generator answers with `wanted`.
+    fn shape(&self, name: &str, wanted: &[usize]) -> Option<Vec<usize>>;
+
+    /// Values of a tensor in row-major order, cast to `f32`.
+    ///
+    /// # Errors
+    /// [`Error::Io`] or [`Error::InvalidFile`] if the bytes cannot be read.
+    fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>>;
+}
+
+/// What went wrong so far, and what has been used.
+#[derive(Debug, Default)]
+struct Log {
+    problems: Vec<String>,
+    used: HashSet<String>,
+    failure: Option<Error>,
+}
+
+/// Loads a whole model from a source and reports every misfit by name.
+///
+/// # Errors
+/// [`Error::CheckpointMismatch`] if a tensor is missing, misshapen, or present and neither asked for nor accepted by
+/// `ignored`; read errors as they come.
+pub(crate) fn load<M>(
+    source: &dyn TensorSource,
+    model: &str,
+    device: &Device,
+    ignored: impl Fn(&str) -> bool,
+    build: impl FnOnce(&Weights<'_>) -> M,
+) -> Result<M> {
+    let log = RefCell::new(Log::default());
+    let module = build(&Weights { source, prefix: String::new(), device, log: &log });
+    let mut log = log.into_inner();
+    if let Some(failure) = log.failure {
+        return Err(failure);
+    }
+    for name in source.names() {
+        if !log.used.contains(&name) && !ignored(&name) {
+            log.problems.push(format!("{name} is not part of the model"));
+        }
+    }
+    if log.problems.is_empty() {
+        Ok(module)
+    } else {
+        Err(Error::CheckpointMismatch { path: source.path(), model: model.to_string(), problems: log.problems })
+    }
+}
+
+/// The tensors below one prefix of a checkpoint, e.g. `image_encoder.blocks.3`.
+#[derive(Clone, Debug)]
+pub(crate) struct Weights<'a> {
+    source: &'a dyn TensorSource,
+    prefix: String,
+    device: &'a Device,
+    log: &'a RefCell<Log>,
+}
+
+impl<'a> Weights<'a> {
+    /// The tensors below `name`.
+    pub(crate) fn scope(&self, name: impl std::fmt::Display) -> Weights<'a> {
+        Weights { prefix: self.qualified(&name.to_string()), ..self.clone() }
+    }
+
+    /// The device tensors are put on.
+    pub(crate) fn device(&self) -> &'a Device {
+        self.device
+    }
+
+    /// Whether the checkpoint has a tensor of this name.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.source.shape(&self.qualified(name), &[]).is_some()
+    }
+
+    /// Tensor `name` with exactly this shape, as `f32` on the device. Where it is missing or misshapen that is noted
+    /// and zeros stand in, so that one run names every problem.
+    pub(crate) fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {
+        Tensor::from_data(TensorData::new(self.values(name, &shape), shape), (self.device, DType::F32))
+    }
+
+    /// Values of tensor `name`, row-major, for constants that are folded while loading.
+    pub(crate) fn values(&self, name: &str, shape: &[usize]) -> Vec<f32> {
+        let name = self.qualified(name);
+        let zeros = || vec![0.0; shape.iter().product()];
+        let mut log = self.log.borrow_mut();
+        log.used.insert(name.clone());
+        match self.source.shape(&name, shape) {
+            None => log.problems.push(format!("{name} is missing (expected {shape:?})")),
+            Some(found) if found != shape => {
+                log.problems.push(format!("{name} has shape {found:?}, expected {shape:?}"));
+            }
+            Some(_) => match self.source.read(&name, shape) {
+                Ok(values) => return values,
+                Err(error) => {
+                    log.failure.get_or_insert(error);
+                }
+            },
+        }
+        zeros()
+    }
+
+    fn qualified(&self, name: &str) -> String {
+        if self.prefix.is_empty() { name.to_string() } else { format!("{}.{name}", self.prefix) }
+    }
+}
