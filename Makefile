@@ -1,0 +1,38 @@
+# The two commands of the README are `make quickstart` and `make test`; `make help` lists the rest.
+
+CARGO ?= cargo
+export GEOSAM_REFERENCE_ENV ?= $(HOME)/.cache/geosam-reference
+
+.PHONY: help quickstart test check setup parity bench install
+
+help: ## List the targets
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+
+quickstart: setup ## Encode a generated raster, answer a prompt from it, write polygons and a picture
+	$(CARGO) run --locked --example quickstart
+
+test: setup ## Run every test, documentation example and example program
+	$(CARGO) test --locked --workspace
+
+check: setup ## Formatting, lints, documentation and layering, with warnings denied
+	$(CARGO) fmt --all --check
+	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --workspace --no-deps
+	scripts/check-layering
+
+parity: setup ## Compare with live Python geosam, segment-anything and Hugging Face (builds a 7 GB Python environment)
+	tests/parity/setup.sh
+	$(CARGO) build --locked --package geosam-cli --package geosam-models --bins --examples
+	$(GEOSAM_REFERENCE_ENV)/bin/python tests/parity/parity.py
+
+bench: setup ## Measure speed and memory, with Python geosam beside it in the same run
+	tests/parity/setup.sh
+	$(CARGO) build --locked --release --package geosam-cli
+	$(CARGO) bench --locked --workspace --no-run
+	$(GEOSAM_REFERENCE_ENV)/bin/python benches/compare/bench.py
+
+install: setup ## Build the geosam command for this machine and put it on the PATH
+	$(CARGO) install --locked --path geosam-cli
+
+setup:
+	@scripts/setup
