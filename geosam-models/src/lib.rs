@@ -2,6 +2,7 @@
 
 pub mod checkpoint;
 mod kernels;
+mod nn;
 mod sam;
 mod weights;
 

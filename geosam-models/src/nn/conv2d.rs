@@ -1,0 +1,67 @@
+//! Two-dimensional convolution with a square kernel.
+
+use burn::module::{Module, Param};
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Tensor, module};
+
+use super::assert_shape;
+use crate::weights::Weights;
+
+/// Geometry of a [`Conv2d`].
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Conv2dConfig {
+    /// Input and output channels.
+    pub(crate) channels: [usize; 2],
+    /// Side of the kernel.
+    pub(crate) kernel: usize,
+    pub(crate) stride: usize,
+    /// Zeros added on every side.
+    pub(crate) padding: usize,
+    /// Channel groups; as many as channels for a depthwise convolution.
+    pub(crate) groups: usize,
+    pub(crate) bias: bool,
+}
+
+impl Conv2dConfig {
+    /// Stride 1, no padding, one group, with bias.
+    pub(crate) const fn new(channels: [usize; 2], kernel: usize) -> Self {
+        Self { channels, kernel, stride: 1, padding: 0, groups: 1, bias: true }
+    }
+
+    /// Shape of the weight, `[outputs, inputs of a group, kernel, kernel]`.
+    pub(crate) const fn weight_shape(&self) -> [usize; 4] {
+        [self.channels[1], self.channels[0] / self.groups, self.kernel, self.kernel]
+    }
+}
+
+/// Convolution of an image, weights as in PyTorch.
+#[derive(Module, Debug)]
+pub(crate) struct Conv2d {
+    /// `[outputs, inputs of a group, kernel, kernel]`.
+    pub(crate) weight: Param<Tensor<4>>,
+    pub(crate) bias: Option<Param<Tensor<1>>>,
+    #[module(skip)]
+    config: Conv2dConfig,
+}
+
+impl Conv2d {
+    pub(crate) fn load(weights: &Weights<'_>, config: Conv2dConfig) -> Self {
+        let weight = weights.tensor("weight", config.weight_shape());
+        let bias = config.bias.then(|| weights.tensor("bias", [config.channels[1]]));
+        Self::new(weight, bias, config)
+    }
+
+    pub(crate) fn new(weight: Tensor<4>, bias: Option<Tensor<1>>, config: Conv2dConfig) -> Self {
+        Self { weight: Param::from_tensor(weight), bias: bias.map(Param::from_tensor), config }
+    }
+
+    /// # Shapes
+    /// - x: `[batch, inputs, height, width]`
+    /// - output: `[batch, outputs, (height + 2·padding - kernel) / stride + 1, likewise]`
+    pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let Conv2dConfig { channels: [inputs, _], stride, padding, groups, .. } = self.config;
+        assert_shape!(x, [_, inputs, _, _]);
+        let options = ConvOptions::new([stride; 2], [padding; 2], [1, 1], groups);
+        module::conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options)
+    }
+}

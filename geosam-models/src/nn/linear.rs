@@ -1,0 +1,34 @@
+//! Affine map of the last axis.
+
+use burn::module::{Module, Param};
+use burn::tensor::{Tensor, module};
+
+use super::assert_shape;
+use crate::weights::Weights;
+
+/// `y = x Wᵀ + b`.
+#[derive(Module, Debug)]
+pub(crate) struct Linear {
+    /// `[outputs, inputs]`, as in PyTorch.
+    pub(crate) weight: Param<Tensor<2>>,
+    pub(crate) bias: Param<Tensor<1>>,
+}
+
+impl Linear {
+    pub(crate) fn load(weights: &Weights<'_>, inputs: usize, outputs: usize) -> Self {
+        Self {
+            weight: Param::from_tensor(weights.tensor("weight", [outputs, inputs])),
+            bias: Param::from_tensor(weights.tensor("bias", [outputs])),
+        }
+    }
+
+    /// # Shapes
+    /// - x: `[.., inputs]`
+    /// - output: `[.., outputs]`
+    pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        let weight = self.weight.val();
+        let [_, inputs] = weight.dims();
+        assert_shape!(x, [.., inputs]);
+        module::linear(x, weight.transpose(), Some(self.bias.val()))
+    }
+}

@@ -1,0 +1,17 @@
+//! Layers that the models share. Fields are named as checkpoint keys, weights keep PyTorch's axis order.
+
+mod activation;
+mod conv2d;
+mod conv_transpose2d;
+mod layer_norm;
+mod linear;
+mod mlp;
+
+pub(crate) use activation::Activation;
+/// `assert_shape!(x, [batch, _, 256])` panics where a shape is not what the code believes, naming the axis.
+pub(crate) use burn::tensor::assert_shape;
+pub(crate) use conv_transpose2d::ConvTranspose2d;
+pub(crate) use conv2d::{Conv2d, Conv2dConfig};
+pub(crate) use layer_norm::{LayerNorm, LayerNorm2d};
+pub(crate) use linear::Linear;
+pub(crate) use mlp::Mlp;
