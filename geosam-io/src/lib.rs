@@ -2,9 +2,14 @@
 
 mod gdal_ffi;
 mod gdal_setup;
+mod mask_file;
 mod osr;
+mod overlay;
 mod raster;
 mod resampling;
+mod vector_in;
+mod vector_out;
+mod whole_files;
 
 pub use gdal_setup::set_cache_size;
 pub use osr::Osr;
