@@ -16,10 +16,12 @@ pub(crate) struct Linear {
 
 impl Linear {
     pub(crate) fn load(weights: &Weights<'_>, inputs: usize, outputs: usize) -> Self {
-        Self {
-            weight: Param::from_tensor(weights.tensor("weight", [outputs, inputs])),
-            bias: Param::from_tensor(weights.tensor("bias", [outputs])),
-        }
+        Self::new(weights.tensor("weight", [outputs, inputs]), weights.tensor("bias", [outputs]))
+    }
+
+    /// From tensors as in PyTorch, `[outputs, inputs]` and `[outputs]`.
+    pub(crate) fn new(weight: Tensor<2>, bias: Tensor<1>) -> Self {
+        Self { weight: Param::from_tensor(weight), bias: Param::from_tensor(bias) }
     }
 
     /// # Shapes
