@@ -1,8 +1,10 @@
 //! Coordinate reference systems by name, and the seam behind which PROJ does the work.
 
 use crate::bbox::BoundingBox;
-use crate::coordinates::WorldPoint;
+use crate::coordinates::{Shape, WorldPoint};
 use crate::error::{Error, Result};
+use crate::grid::GeoGrid;
+use crate::suggested_grid::suggested_grid;
 
 /// A coordinate reference system, by the text that defines it: `EPSG:32618`, WKT, PROJJSON or a PROJ string.
 ///
@@ -95,6 +97,26 @@ pub trait CrsTransform: Send + Sync + std::fmt::Debug {
     /// # Errors
     /// [`Error::MissingCrs`] if `bounds` has no CRS, [`Error::Crs`] if the box has no image in `to`.
     fn transform_bounds(&self, bounds: &BoundingBox, to: &Crs) -> Result<BoundingBox>;
+
+    /// The north-up grid in `to` that shows the same area as `grid`: by default with square pixels and as many of them
+    /// along the diagonal; or with pixels of `resolution` (x size, y size, both positive, in units of `to`); or of
+    /// `shape`. The top-left corner is the same in all three.
+    ///
+    /// Provided: GDAL's rule for the output of a warp, from the images of 21 points on each edge. An implementation on
+    /// top of GDAL overrides it with GDAL's own answer, which also knows about poles.
+    ///
+    /// # Errors
+    /// [`Error::Crs`] if the grid has no image in `to`, [`Error::InvalidArgument`] if both resolution and shape are
+    /// given or one is not positive.
+    fn suggest_grid(
+        &self,
+        grid: &GeoGrid,
+        to: &Crs,
+        resolution: Option<(f64, f64)>,
+        shape: Option<Shape>,
+    ) -> Result<GeoGrid> {
+        suggested_grid(self, grid, to, resolution, shape)
+    }
 }
 
 /// A [`CrsTransform`] that knows no projection: equal texts are equal systems, everything else is an error.

@@ -118,6 +118,13 @@ impl GeoGrid {
         (t.a.hypot(t.d), t.b.hypot(t.e))
     }
 
+    /// Whether columns run east and rows south, with no rotation.
+    #[must_use]
+    pub fn is_north_up(&self) -> bool {
+        let t = self.transform;
+        t.b == 0.0 && t.d == 0.0 && t.a > 0.0 && t.e < 0.0
+    }
+
     /// The box around the grid.
     #[must_use]
     pub fn bounds(&self) -> BoundingBox {
@@ -166,6 +173,21 @@ impl GeoGrid {
             (0..self.shape.width).map(|i| t.c + t.a * (i as f64 + offset.column)).collect(),
             (0..self.shape.height).map(|i| t.f + t.e * (i as f64 + offset.row)).collect(),
         )
+    }
+
+    /// A north-up grid in another CRS over the same area, as [`CrsTransform::suggest_grid`] finds it: with about as many
+    /// pixels, or with pixels of `resolution` (x size, y size in units of `crs`), or of `shape`.
+    ///
+    /// # Errors
+    /// As [`CrsTransform::suggest_grid`].
+    pub fn to_crs(
+        &self,
+        crs: &Crs,
+        transform: &dyn CrsTransform,
+        resolution: Option<(f64, f64)>,
+        shape: Option<Shape>,
+    ) -> Result<Self> {
+        transform.suggest_grid(self, crs, resolution, shape)
     }
 
     /// The part of the grid in `window`.

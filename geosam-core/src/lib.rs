@@ -17,7 +17,9 @@ mod sampler;
 mod segmenter;
 mod source;
 mod store;
+mod suggested_grid;
 mod value_range;
+mod vectorize;
 
 pub use affine::Affine;
 pub use bbox::BoundingBox;
@@ -37,3 +39,4 @@ pub use segmenter::{LowResLogits, Masks, PixelPrompt, PredictOptions, Prediction
 pub use source::ChipSource;
 pub use store::{ChipRecord, FeatureStore, MemoryFeatureStore};
 pub use value_range::{BandRange, ValueRange, ValueRangeChoice};
+pub use vectorize::{MaskChoice, MaskFeatures, MaskPolygon, MaskVectorizer, VectorizeOptions};
