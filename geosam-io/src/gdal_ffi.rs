@@ -9,7 +9,7 @@ use gdal::Dataset;
 use gdal::errors::GdalError;
 use gdal::spatial_ref::SpatialRef;
 use gdal_sys::{CPLErr, GDALDataType, GDALRWFlag, GDALTransformerFunc, GDALWarpOptions};
-use geosam_core::{Affine, Shape};
+use geosam_core::{Affine, Shape, Window};
 
 use crate::resampling::Resampling;
 
@@ -114,6 +114,27 @@ pub(crate) struct FloatWindow {
 }
 
 impl FloatWindow {
+    /// All of a window of whole pixels.
+    pub(crate) fn of(window: Window) -> Self {
+        Self {
+            column: window.column as f64,
+            row: window.row as f64,
+            width: window.shape.width as f64,
+            height: window.shape.height as f64,
+        }
+    }
+
+    /// The window between two columns and two rows, cut off where the raster ends.
+    pub(crate) fn between(left: f64, top: f64, right: f64, bottom: f64, raster: Shape) -> Self {
+        let (column, row) = (left.max(0.0), top.max(0.0));
+        Self {
+            column,
+            row,
+            width: right.min(raster.width as f64) - column,
+            height: bottom.min(raster.height as f64) - row,
+        }
+    }
+
     /// Offsets and sizes in whole pixels as rasterio passes them along with the exact ones.
     fn whole_pixels(&self) -> [c_int; 4] {
         [self.column as c_int, self.row as c_int, (self.width as c_int).max(1), (self.height as c_int).max(1)]
@@ -284,6 +305,8 @@ pub(crate) struct OpenRaster {
 pub(crate) struct Warp {
     /// WKT of the source.
     pub(crate) source_wkt: String,
+    /// Transform of the source.
+    pub(crate) source_transform: Affine,
     /// WKT of the target.
     pub(crate) target_wkt: String,
     /// Grid of the result; GDAL chooses one if absent.
@@ -340,7 +363,7 @@ fn warped_vrt(source: &Dataset, warp: &Warp, alpha_band: c_int) -> Result<Datase
     let bands = warp.bands.iter().map(|&band| c_int(band)).collect::<Result<Vec<_>>>()?;
     let mut transformer_options = gdal::cpl::CslStringList::new();
     transformer_options.set_name_value("INIT_DEST", "NO_DATA")?;
-    let source_transform = source.geo_transform()?;
+    let source_transform = warp.source_transform.to_gdal();
     let numbered = (1..=c_int(bands.len())?).collect::<Vec<_>>();
     let nodata = warp.nodata.map(|nodata| vec![nodata; bands.len()]);
     let source_alpha = c_int(warp.source_alpha.unwrap_or(0))?;

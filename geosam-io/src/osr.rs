@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use gdal::errors::GdalError;
 use gdal::spatial_ref::{AxisMappingStrategy, CoordTransform, SpatialRef};
-use geosam_core::{BoundingBox, Crs, CrsDescription, CrsTransform, Error, Result, WorldPoint};
+use geosam_core::{Affine, BoundingBox, Crs, CrsDescription, CrsTransform, Error, GeoGrid, Result, Shape, WorldPoint};
 
 use crate::{gdal_ffi, gdal_setup};
 
@@ -131,6 +131,22 @@ impl CrsTransform for Osr {
         }
         BoundingBox::new(left, bottom, right, top, to.clone())
     }
+}
+
+/// The grid that GDAL suggests for warping a raster on `grid` to another CRS.
+pub(crate) fn suggested_warp_output(grid: &GeoGrid, to: &Crs) -> Result<(Affine, Shape)> {
+    let target_wkt = wkt(to)?;
+    let made = || {
+        // Without bands it costs nothing, whatever its size.
+        let driver = gdal::DriverManager::get_driver_by_name("VRT")?;
+        let mut proxy = driver.create("", grid.shape.width, grid.shape.height, 0)?;
+        proxy.set_geo_transform(&grid.transform.to_gdal())?;
+        Ok(proxy)
+    };
+    let made: std::result::Result<_, GdalError> = made();
+    let mut proxy = made.map_err(|error| no_image(&grid.crs, to, Some(error)))?;
+    proxy.set_spatial_ref(&*spatial_ref(&grid.crs)?).map_err(|error| crs_error(&grid.crs, error))?;
+    gdal_ffi::suggested_warp_output(&proxy, &target_wkt).map_err(|error| no_image(&grid.crs, to, Some(error)))
 }
 
 /// WKT 1 of a CRS, which GDAL's warper is given; WKT 2 where WKT 1 cannot express it.
