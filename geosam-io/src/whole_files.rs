@@ -1,0 +1,106 @@
+//! Files that appear whole or not at all.
+//!
+//! GDAL builds its files in memory; the disk is written here, under a temporary name until all bytes have arrived.
+
+use std::fs::File;
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use gdal::errors::GdalError;
+use gdal::vsi;
+use geosam_core::{Error, Result};
+use tempfile::NamedTempFile;
+
+use crate::gdal_setup;
+
+/// Write one file: the old one stays as it is until the new one is complete.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
+    write_parts(path, &[(path.to_path_buf(), bytes)], &[])
+}
+
+/// Write a file with the parts that go with it (a shapefile's), all in one folder, and remove the `stale` files that
+/// describe the one being replaced (an index, statistics, a journal). Where there are several parts, the old main file
+/// goes before they change and the new one comes last, so that a mixture of old and new is never opened.
+pub(crate) fn write_parts(main: &Path, parts: &[(PathBuf, impl AsRef<[u8]>)], stale: &[PathBuf]) -> Result<()> {
+    let folder = match main.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let mut staged =
+        parts.iter().map(|(path, bytes)| stage(folder, path, bytes.as_ref())).collect::<Result<Vec<_>>>()?;
+    staged.sort_by_key(|(path, _)| *path == main);
+    if staged.len() > 1 {
+        remove_if_there(main)?;
+    }
+    stale.iter().try_for_each(|path| remove_if_there(path))?;
+    for (path, file) in staged {
+        file.persist(path).map_err(|e| Error::io("write", path, e.error))?;
+    }
+    // Some file systems cannot sync a folder; the files themselves are safe.
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    Ok(())
+}
+
+/// `path` with `suffix` appended to its name.
+pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(suffix);
+    name.into()
+}
+
+fn remove_if_there(path: &Path) -> Result<()> {
+    match std::fs::remove_file(path) {
+        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("replace", path, e)),
+        _ => Ok(()),
+    }
+}
+
+fn stage<'p>(folder: &Path, path: &'p Path, bytes: &[u8]) -> Result<(&'p Path, NamedTempFile)> {
+    let mut builder = tempfile::Builder::new();
+    builder.prefix(".geosam-").suffix(".tmp");
+    #[cfg(unix)]
+    // What File::create asks for; the umask takes its part. The default, 0600, is for secrets.
+    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
+    let mut file = builder.tempfile_in(folder).map_err(|e| Error::io("write", path, e))?;
+    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(|e| Error::io("write", path, e))?;
+    Ok((path, file))
+}
+
+/// A folder in GDAL's memory file system, emptied on drop.
+#[derive(Debug)]
+pub(crate) struct MemoryFolder {
+    root: PathBuf,
+}
+
+impl MemoryFolder {
+    pub(crate) fn new() -> Self {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        gdal_setup::init();
+        Self { root: PathBuf::from(format!("/vsimem/geosam-{}", NEXT.fetch_add(1, Ordering::Relaxed))) }
+    }
+
+    /// The file of that name in the folder.
+    pub(crate) fn file(&self, name: &str) -> PathBuf {
+        self.root.join(name)
+    }
+
+    /// Names of the files in the folder.
+    pub(crate) fn names(&self) -> Vec<String> {
+        let files = vsi::read_dir(&self.root, false).unwrap_or_default();
+        files.iter().filter_map(|path| Some(path.file_name()?.to_string_lossy().into_owned())).collect()
+    }
+
+    /// A file's bytes; the file is gone afterwards.
+    pub(crate) fn take(&self, name: &str) -> Result<Vec<u8>, GdalError> {
+        vsi::get_vsi_mem_file_bytes_owned(self.file(name))
+    }
+}
+
+impl Drop for MemoryFolder {
+    fn drop(&mut self) {
+        for name in self.names() {
+            let _ = vsi::unlink_mem_file(self.file(&name));
+        }
+    }
+}
