@@ -2,6 +2,7 @@
 
 mod affine;
 mod bbox;
+pub mod conformance;
 mod coordinates;
 mod crs;
 mod error;
@@ -12,6 +13,7 @@ mod image;
 mod memory_raster;
 mod model;
 mod points;
+mod points_table;
 mod progress;
 mod prompt_set;
 mod sample;
@@ -37,6 +39,7 @@ pub use image::ModelImage;
 pub use memory_raster::MemoryRaster;
 pub use model::{MODEL_DEFINITIONS, ModelDefinition, ModelSpec, ModelType, Preprocess};
 pub use points::{Label, Points};
+pub use points_table::PointColumns;
 pub use progress::{CancelFlag, NoProgress, Progress};
 pub use prompt_set::{MaskPrompt, PromptSet};
 pub use sample::{NEUTRAL_RGB, PixelValue, Pixels, RasterSample};

@@ -198,6 +198,7 @@ impl RadixSelection {
         }
         self.settled += 1;
         let mut prefixes: Vec<_> = self.targets.iter().map(|target| target.prefix).collect();
+        prefixes.sort_unstable();
         prefixes.dedup();
         self.histograms = prefixes.into_iter().map(|prefix| (prefix, vec![0; Self::BASE])).collect();
     }
