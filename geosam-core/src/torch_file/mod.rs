@@ -135,6 +135,3 @@ fn describe_start(start: &[u8]) -> String {
         format!("a file that starts with the bytes {}", bytes.join(" "))
     }
 }
-
-#[cfg(test)]
-mod tests;

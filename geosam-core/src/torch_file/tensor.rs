@@ -11,7 +11,7 @@ use crate::error::{Error, Result};
 
 /// What a tensor may take beyond its storage: expanded tensors (stride 0) repeat elements, and a forged one could ask
 /// for all memory.
-const MAX_EXPANDED_BYTES: u64 = 1 << 30;
+const MAX_EXPANDED_BYTES: u64 = 1 << 28;
 
 /// A tensor of a file, or of memory when it is to be written: its element type and shape, and where its bytes are.
 #[derive(Clone, Debug)]
