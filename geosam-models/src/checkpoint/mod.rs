@@ -1,1 +1,7 @@
-//! PyTorch and safetensors checkpoints under official tensor names, lazily.
+//! Checkpoints: PyTorch and safetensors files under the tensor names of the official releases.
+//!
+//! Files are recognised by content, opened without reading their tensors, and read tensor by tensor.
+
+mod random;
+
+pub use random::RandomWeights;

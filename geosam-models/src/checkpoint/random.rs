@@ -1,0 +1,152 @@
+//! Seeded random weights, for models that nobody has trained.
+
+use std::f64::consts::TAU;
+use std::path::PathBuf;
+
+use geosam_core::Result;
+
+use crate::weights::TensorSource;
+
+/// A source of random tensors: each depends on the seed, its name and its shape alone, whatever else is read.
+///
+/// No tensor is zero or one everywhere. Matrices and convolutions are scaled by their fan-in, so that activations keep
+/// their size from layer to layer; norms are near one, biases near zero, position tables and embeddings clearly not.
+#[derive(Clone, Copy, Debug)]
+pub struct RandomWeights {
+    /// Different seeds give different weights.
+    pub seed: u64,
+}
+
+impl RandomWeights {
+    /// The values of a tensor, row-major.
+    #[must_use]
+    pub fn values(&self, name: &str, shape: &[usize]) -> Vec<f32> {
+        let mut normal = Normal::new(self.seed, name);
+        let count = shape.iter().product();
+        let (mean, deviation, positive) = distribution(name, shape);
+        (0..count)
+            .map(|_| {
+                let noise = normal.next();
+                (mean + deviation * if positive { noise.abs() } else { noise }) as f32
+            })
+            .collect()
+    }
+}
+
+impl TensorSource for RandomWeights {
+    fn path(&self) -> PathBuf {
+        PathBuf::from(format!("random weights with seed {}", self.seed))
+    }
+
+    /// None: a generator has every tensor, and no others.
+    fn names(&self) -> Vec<String> {
+        Vec::new()
+    }
+
+    fn shape(&self, _name: &str, wanted: &[usize]) -> Option<Vec<usize>> {
+        Some(wanted.to_vec())
+    }
+
+    fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        Ok(self.values(name, shape))
+    }
+}
+
+/// Mean, standard deviation, and whether the noise is to be positive.
+fn distribution(name: &str, shape: &[usize]) -> (f64, f64, bool) {
+    let last = name.rsplit('.').next().unwrap_or(name);
+    let is_position_matrix = shape.len() == 2 && shape[0] == 2 && name.contains("positional_embedding");
+    if name.contains("gaussian_matrix") || is_position_matrix {
+        (0.0, 1.0, false)
+    } else if last == "running_var" {
+        (1.0, 0.2, true)
+    } else if shape.len() <= 1 && last == "weight" {
+        (1.0, 0.1, false)
+    } else if shape.len() <= 1 {
+        (0.0, 0.05, false)
+    } else if ["pos_embed", "rel_pos", "attention_biases"].iter().any(|part| name.contains(part)) {
+        (0.0, 0.2, false)
+    } else if name.contains("embed") && !name.contains("patch_embed") || name.contains("token") {
+        (0.0, 0.5, false)
+    } else {
+        let fan_in = shape[1..].iter().product::<usize>().max(1);
+        (0.0, (fan_in as f64).sqrt().recip(), false)
+    }
+}
+
+/// Standard normal numbers: SplitMix64 (Steele, Lea and Flood 2014) through the Box–Muller transform.
+struct Normal {
+    state: u64,
+    spare: Option<f64>,
+}
+
+impl Normal {
+    fn new(seed: u64, name: &str) -> Self {
+        // FNV-1a of the name, started from the seed.
+        let state = name.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
+            (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+        });
+        Self { state, spare: None }
+    }
+
+    fn next(&mut self) -> f64 {
+        if let Some(spare) = self.spare.take() {
+            return spare;
+        }
+        let radius = (-2.0 * self.uniform().ln()).sqrt();
+        let (sin, cos) = (TAU * self.uniform()).sin_cos();
+        self.spare = Some(radius * sin);
+        radius * cos
+    }
+
+    /// Uniform in (0, 1].
+    fn uniform(&mut self) -> f64 {
+        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.state;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^= mixed >> 31;
+        ((mixed >> 11) + 1) as f64 / (1u64 << 53) as f64
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn moments(values: &[f32]) -> (f32, f32) {
+        let mean = values.iter().sum::<f32>() / values.len() as f32;
+        (mean, (values.iter().map(|v| (v - mean).powi(2)).sum::<f32>() / values.len() as f32).sqrt())
+    }
+
+    #[test]
+    fn values_depend_on_seed_and_name_alone() {
+        let weights = RandomWeights { seed: 3 };
+        let first = weights.values("a.weight", &[4, 5]);
+        assert_eq!(first, weights.values("a.weight", &[4, 5]));
+        assert_ne!(first, weights.values("b.weight", &[4, 5]));
+        assert_ne!(first, RandomWeights { seed: 4 }.values("a.weight", &[4, 5]));
+    }
+
+    #[test]
+    fn no_kind_of_tensor_is_degenerate() {
+        // Sampling error of 4096 values: 1.6 % of a deviation for the mean.
+        const TOLERANCE: f32 = 0.06;
+        for (name, shape, mean, deviation) in [
+            ("norm1.weight", &[4096][..], 1.0, 0.1),
+            ("norm1.bias", &[4096], 0.0, 0.05),
+            ("attn.qkv.weight", &[64, 64], 0.0, 0.125),
+            ("neck.2.weight", &[16, 16, 4, 4], 0.0, 0.0625),
+            ("pos_embed", &[1, 8, 8, 64], 0.0, 0.2),
+            ("attn.rel_pos_h", &[64, 64], 0.0, 0.2),
+            ("pe_layer.positional_encoding_gaussian_matrix", &[2, 2048], 0.0, 1.0),
+            ("mask_tokens.weight", &[4, 1024], 0.0, 0.5),
+            ("patch_embed.proj.weight", &[64, 4, 4, 4], 0.0, 0.125),
+        ] {
+            let (found_mean, found_deviation) = moments(&RandomWeights { seed: 0 }.values(name, shape));
+            assert!((found_mean - mean).abs() < TOLERANCE * deviation, "{name}: mean {found_mean}");
+            assert!((found_deviation / deviation - 1.0).abs() < TOLERANCE, "{name}: deviation {found_deviation}");
+        }
+        assert!(RandomWeights { seed: 0 }.values("bn.running_var", &[512]).iter().all(|v| *v >= 1.0));
+    }
+}
