@@ -20,4 +20,5 @@ pub use osr::Osr;
 pub use overlay::{OverlayStyle, draw_overlay, write_overlay};
 pub use raster::{BandInfo, RasterDataset, RasterInfo, RasterOptions, write_raster};
 pub use resampling::Resampling;
+pub use vector_in::{FilePrompt, PromptFileOptions, read_points, read_prompts};
 pub use vector_out::{VectorFormat, write_vector};

@@ -1,0 +1,351 @@
+//! Prompts from vector files.
+
+use std::collections::HashMap;
+use std::path::Path;
+
+use gdal::errors::GdalError;
+use gdal::vector::{Defn, Feature, Geometry, Layer, LayerAccess, OGRFieldType, OGRwkbGeometryType};
+use gdal::{Dataset, DatasetOptions, GdalOpenFlags};
+use geosam_core::{BoundingBox, Crs, Error, Label, Points, PromptSet, Result, SameCrsOnly, WorldPoint};
+use serde_json::{Map, Value};
+
+use crate::gdal_setup::{self, dataset_error};
+use crate::osr::crs_of;
+
+/// Names under which labels are found, in any case: those of Python geosam.
+const LABEL_FIELDS: [&str; 5] = ["label", "labels", "point_label", "point_labels", "prompt_label"];
+
+/// Names under which the number of an object is found, in any case.
+const GROUP_FIELDS: [&str; 3] = ["prompt_id", "object", "group"];
+
+/// Columns of a CSV file that hold coordinates, those of Python geosam, or geometries as WKT.
+const CSV_OPTIONS: [&str; 5] = [
+    "X_POSSIBLE_NAMES=x,xs,lon,longitude,long,longitudes",
+    "Y_POSSIBLE_NAMES=y,ys,lat,latitude,lats,latitudes",
+    "GEOM_POSSIBLE_NAMES=wkt,geometry,geom",
+    "KEEP_GEOM_COLUMNS=NO",
+    "AUTODETECT_TYPE=YES",
+];
+
+/// What a prompt file does not say itself.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct PromptFileOptions {
+    /// Layer to read. Default: the only one that has geometries.
+    pub layer: Option<String>,
+    /// Field that holds 1 (foreground) or 0 (background) for each point. Default: the first called `label`, `labels`,
+    /// `point_label`, `point_labels` or `prompt_label`, in any case; without one, every point is foreground.
+    pub label_field: Option<String>,
+    /// Field whose value features of one object share. Default: the first called `prompt_id`, `object` or `group`, in any
+    /// case, **if it holds whole numbers**; without one, every feature is an object of its own.
+    pub group_field: Option<String>,
+    /// The CRS the coordinates are in, whatever the file says. Default: the file's; a GeoJSON file that names none is in
+    /// WGS 84.
+    pub crs: Option<Crs>,
+}
+
+/// Prompts for one object, as a vector file has them.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FilePrompt {
+    /// Feature id, that of the first feature where several make up the object. Formats without ids count from 0.
+    pub id: i64,
+    /// Points, a box, or both, in the file's CRS.
+    pub prompt: PromptSet,
+    /// Fields of the (first) feature: numbers and texts as they are, everything else as text.
+    pub properties: Map<String, Value>,
+}
+
+/// Read prompts from anything GDAL opens as a vector: GeoPackage, GeoJSON, FlatGeobuf, Shapefile, CSV, …
+///
+/// A point is a click on an object, a multi-point several clicks on one; both take their label from the feature. A
+/// polygon, or a multi-polygon, is a box prompt: the bounds of the area. Features that share the value of
+/// [`PromptFileOptions::group_field`] make up one object, with all their clicks and the box around all their polygons.
+/// Objects come in the order in which the file first names them.
+///
+/// A CSV file has columns `x` and `y` (or `lon` and `lat`, `longitude` and `latitude`), or geometries as WKT in a column
+/// called `wkt`, and its CRS is given in [`PromptFileOptions::crs`].
+///
+/// # Errors
+/// [`Error::Dataset`] if the file cannot be read, [`Error::InvalidFile`] if it has no features, a geometry that is
+/// neither point nor polygon, or a label other than 0 and 1 (the message names the feature), [`Error::MissingCrs`] if
+/// neither file nor options give a CRS, [`Error::InvalidArgument`] for a layer or field that is not there.
+///
+/// # Examples
+/// ```
+/// use geosam_core::{Crs, Label};
+/// use geosam_io::{PromptFileOptions, read_prompts};
+///
+/// # let folder = tempfile::tempdir()?;
+/// # let path = folder.path().join("clicks.geojson");
+/// std::fs::write(&path, r#"{"type": "FeatureCollection", "features": [
+///     {"type": "Feature", "properties": {"object": 1, "label": 1},
+///      "geometry": {"type": "Point", "coordinates": [9.001, 36.142]}},
+///     {"type": "Feature", "properties": {"object": 1, "label": 0},
+///      "geometry": {"type": "Point", "coordinates": [9.002, 36.142]}}
+/// ]}"#)?;
+/// let prompts = read_prompts(&path, &PromptFileOptions::default())?;
+/// assert_eq!(prompts.len(), 1);
+/// let clicks = prompts[0].prompt.points().expect("the file has points");
+/// assert_eq!(clicks.labels(), [Label::Foreground, Label::Background]);
+/// assert_eq!(clicks.crs(), Some(&Crs::wgs84()));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn read_prompts(path: impl AsRef<Path>, options: &PromptFileOptions) -> Result<Vec<FilePrompt>> {
+    let (crs, features) = read_features(path.as_ref(), options)?;
+    let mut objects: Vec<Object> = Vec::new();
+    let mut by_group: HashMap<String, usize> = HashMap::new();
+    for feature in features {
+        let known = feature.group.as_ref().and_then(|group| by_group.get(group));
+        match known {
+            Some(&object) => objects[object].add(feature.mark, feature.label)?,
+            None => {
+                by_group.extend(feature.group.map(|group| (group, objects.len())));
+                let mut object = Object { id: feature.id, properties: feature.properties, ..Object::default() };
+                object.add(feature.mark, feature.label)?;
+                objects.push(object);
+            }
+        }
+    }
+    objects.into_iter().map(|object| object.into_prompt(&crs)).collect()
+}
+
+/// Read all points of a vector file as the clicks on **one** object: Python's `Points.from_file`.
+///
+/// `options.group_field` is not looked at; see [`read_prompts`] for files with several objects.
+///
+/// # Errors
+/// As [`read_prompts`]; [`Error::InvalidFile`] also for a polygon.
+pub fn read_points(path: impl AsRef<Path>, options: &PromptFileOptions) -> Result<Points> {
+    let path = path.as_ref();
+    let (crs, features) = read_features(path, options)?;
+    let (mut coordinates, mut labels) = (Vec::new(), Vec::new());
+    for feature in features {
+        let Mark::Clicks(clicks) = feature.mark else {
+            return Err(Error::invalid_file(
+                path,
+                FORMAT,
+                "points only",
+                format!("a polygon in feature {}", feature.id),
+            ));
+        };
+        labels.extend(vec![feature.label; clicks.len()]);
+        coordinates.extend(clicks);
+    }
+    Points::new(coordinates, labels, crs)
+}
+
+const FORMAT: &str = "prompt file";
+
+/// What a feature draws on the map.
+enum Mark {
+    Clicks(Vec<WorldPoint>),
+    Area(BoundingBox),
+}
+
+struct FileFeature {
+    id: i64,
+    mark: Mark,
+    label: Label,
+    group: Option<String>,
+    properties: Map<String, Value>,
+}
+
+/// The features of one object, added up.
+#[derive(Default)]
+struct Object {
+    id: i64,
+    coordinates: Vec<WorldPoint>,
+    labels: Vec<Label>,
+    area: Option<BoundingBox>,
+    properties: Map<String, Value>,
+}
+
+impl Object {
+    fn add(&mut self, mark: Mark, label: Label) -> Result<()> {
+        match (mark, &self.area) {
+            (Mark::Clicks(clicks), _) => {
+                self.labels.extend(vec![label; clicks.len()]);
+                self.coordinates.extend(clicks);
+            }
+            (Mark::Area(area), Some(other)) => self.area = Some(area.union(other)?),
+            (Mark::Area(area), None) => self.area = Some(area),
+        }
+        Ok(())
+    }
+
+    fn into_prompt(self, crs: &Crs) -> Result<FilePrompt> {
+        let points = match self.coordinates.is_empty() {
+            true => None,
+            false => Some(Points::new(self.coordinates, self.labels, crs.clone())?),
+        };
+        let bbox = self.area.map(|area| BoundingBox { crs: Some(crs.clone()), ..area });
+        let prompt = PromptSet::new(points, bbox, &SameCrsOnly)?;
+        Ok(FilePrompt { id: self.id, prompt, properties: self.properties })
+    }
+}
+
+fn read_features(path: &Path, options: &PromptFileOptions) -> Result<(Crs, Vec<FileFeature>)> {
+    let failed = |error| dataset_error("read", &path.display().to_string(), error);
+    let dataset = open(path).map_err(failed)?;
+    let mut layer = choose_layer(&dataset, path, options.layer.as_deref())?;
+    let crs = match &options.crs {
+        Some(crs) => crs.clone(),
+        None => layer_crs(&layer, path)?,
+    };
+    let fields = Fields::of(layer.defn(), path, options)?;
+    let expected = layer.feature_count();
+    let mut features = Vec::new();
+    for (index, feature) in layer.features().enumerate() {
+        let id = feature.fid().map_or(index as i64, |id| id as i64);
+        let wrong = |expected: &str, found: String| {
+            Error::invalid_file(path, FORMAT, expected, format!("{found} in feature {id}"))
+        };
+        let properties = fields.properties(&feature).map_err(failed)?;
+        let value = |field: Option<&String>| field.map(|field| properties.get(field).unwrap_or(&Value::Null));
+        let mark = mark(feature.geometry()).map_err(|found| wrong("points and polygons", found))?;
+        let label = match (&mark, value(fields.label.as_ref())) {
+            (Mark::Clicks(_), Some(value)) => label(value).ok_or_else(|| {
+                let field = fields.label.as_deref().unwrap_or_default();
+                wrong(&format!("0 (background) or 1 (foreground) in the field {field}"), value.to_string())
+            })?,
+            _ => Label::Foreground,
+        };
+        let group = value(fields.group.as_ref()).filter(|group| !group.is_null()).map(ToString::to_string);
+        features.push(FileFeature { id, mark, label, group, properties });
+    }
+    // GDAL's iteration ends as quietly at a broken feature as at the last one.
+    if features.len() as u64 != expected {
+        let found = format!("{} that can be read", features.len());
+        return Err(Error::invalid_file(path, FORMAT, format!("{expected} features"), found));
+    }
+    if features.is_empty() {
+        return Err(Error::invalid_file(path, FORMAT, "at least one point or polygon", "none"));
+    }
+    Ok((crs, features))
+}
+
+fn open(path: &Path) -> Result<Dataset, GdalError> {
+    gdal_setup::init();
+    let is_table = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv") || e.eq_ignore_ascii_case("tsv"));
+    let flags = GdalOpenFlags::GDAL_OF_VECTOR | GdalOpenFlags::GDAL_OF_READONLY | GdalOpenFlags::GDAL_OF_VERBOSE_ERROR;
+    let open_options = is_table.then_some(&CSV_OPTIONS[..]);
+    Dataset::open_ex(path, DatasetOptions { open_flags: flags, open_options, ..DatasetOptions::default() })
+}
+
+fn choose_layer<'d>(dataset: &'d Dataset, path: &Path, name: Option<&str>) -> Result<Layer<'d>> {
+    let mut layers: Vec<_> = dataset
+        .layers()
+        .filter(|layer| name.is_none_or(|name| layer.name() == name))
+        .filter(|layer| layer.defn().geometry_type() != OGRwkbGeometryType::wkbNone)
+        .collect();
+    let names = |layers: &[Layer<'_>]| layers.iter().map(LayerAccess::name).collect::<Vec<_>>().join(", ");
+    match (layers.pop(), layers.is_empty(), name) {
+        (Some(layer), true, _) => Ok(layer),
+        (Some(last), false, _) => Err(Error::invalid_argument(
+            "layer",
+            "the name of the layer to read, as the file has several",
+            format_args!("none; there are {}, {}", names(&layers), last.name()),
+        )),
+        (None, _, Some(name)) => {
+            let all: Vec<_> = dataset.layers().collect();
+            Err(Error::invalid_argument("layer", format!("one of {}, with geometries", names(&all)), name))
+        }
+        (None, _, None) => Err(Error::invalid_file(
+            path,
+            FORMAT,
+            "geometries (in a CSV file, columns called x and y, lon and lat, or wkt)",
+            "none",
+        )),
+    }
+}
+
+fn layer_crs(layer: &Layer<'_>, path: &Path) -> Result<Crs> {
+    // GeoPackage has two entries that say that nothing is known.
+    let known = layer.spatial_ref().filter(|srs| srs.name().is_none_or(|name| !name.starts_with("Undefined")));
+    let crs = known.map(crs_of).transpose()?.ok_or_else(|| Error::MissingCrs {
+        what: format!("the prompt file {}", path.display()),
+        remedy: "give the CRS its coordinates are in, for example EPSG:4326",
+    })?;
+    // GeoJSON with heights; we take none.
+    Ok(if crs == Crs::new("EPSG:4979") { Crs::wgs84() } else { crs })
+}
+
+/// The fields of a layer, with those that mean something to us.
+struct Fields {
+    all: Vec<(String, OGRFieldType::Type)>,
+    label: Option<String>,
+    group: Option<String>,
+}
+
+impl Fields {
+    fn of(defn: &Defn, path: &Path, options: &PromptFileOptions) -> Result<Self> {
+        let all: Vec<_> = defn.fields().map(|field| (field.name(), field.field_type())).collect();
+        let named = |parameter: &'static str, name: &String| {
+            let known = || all.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>().join(", ");
+            all.iter().find(|(field, _)| field == name).map(|(name, _)| name.clone()).ok_or_else(|| {
+                Error::invalid_argument(parameter, format!("a field of {} ({})", path.display(), known()), name)
+            })
+        };
+        let detected = |names: &[&str], usable: &dyn Fn(OGRFieldType::Type) -> bool| {
+            let found = all
+                .iter()
+                .find(|(field, kind)| names.iter().any(|name| field.eq_ignore_ascii_case(name)) && usable(*kind));
+            found.map(|(name, _)| name.clone())
+        };
+        let is_whole = |kind| matches!(kind, OGRFieldType::OFTInteger | OGRFieldType::OFTInteger64);
+        let label = match &options.label_field {
+            Some(name) => Some(named("label field", name)?),
+            None => detected(&LABEL_FIELDS, &|_| true),
+        };
+        let group = match &options.group_field {
+            Some(name) => Some(named("group field", name)?),
+            // A text called "group" is a class (oak, beech), and its features are not one object.
+            None => detected(&GROUP_FIELDS, &is_whole),
+        };
+        Ok(Self { all, label, group })
+    }
+
+    fn properties(&self, feature: &Feature<'_>) -> Result<Map<String, Value>, GdalError> {
+        let value = |(index, (name, kind)): (usize, &(String, OGRFieldType::Type))| {
+            let value = match *kind {
+                OGRFieldType::OFTInteger | OGRFieldType::OFTInteger64 => {
+                    feature.field_as_integer64(index)?.map(Value::from)
+                }
+                OGRFieldType::OFTReal => feature.field_as_double(index)?.map(Value::from),
+                _ => feature.field_as_string(index)?.map(Value::from),
+            };
+            Ok((name.clone(), value.unwrap_or(Value::Null)))
+        };
+        self.all.iter().enumerate().map(value).collect()
+    }
+}
+
+/// What a geometry draws, or what it is instead.
+fn mark(geometry: Option<&Geometry>) -> Result<Mark, String> {
+    let Some(geometry) = geometry.filter(|geometry| !geometry.is_empty()) else {
+        return Err("no geometry".to_string());
+    };
+    let point = |geometry: &Geometry| {
+        let (x, y, _) = geometry.get_point(0);
+        WorldPoint::new(x, y)
+    };
+    match &*geometry.geometry_name() {
+        "POINT" => Ok(Mark::Clicks(vec![point(geometry)])),
+        "MULTIPOINT" => {
+            Ok(Mark::Clicks((0..geometry.geometry_count()).map(|index| point(&geometry.get_geometry(index))).collect()))
+        }
+        "POLYGON" | "MULTIPOLYGON" | "CURVEPOLYGON" | "MULTISURFACE" => {
+            let bounds = geometry.envelope();
+            let area = BoundingBox::new(bounds.MinX, bounds.MinY, bounds.MaxX, bounds.MaxY, None);
+            area.map(Mark::Area).map_err(|_| "a coordinate that is not finite".to_string())
+        }
+        other => Err(format!("a {}", other.to_ascii_lowercase())),
+    }
+}
+
+fn label(value: &Value) -> Option<Label> {
+    let number = match value {
+        Value::String(text) => text.trim().parse().ok()?,
+        other => other.as_f64()?,
+    };
+    (number.fract() == 0.0).then(|| Label::try_from(number as i64).ok())?
+}
