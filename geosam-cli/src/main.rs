@@ -1,2 +1,52 @@
-//! The `geosam` command.
-fn main() {}
+//! The `geosam` command: encode rasters into feature folders, and answer prompts from them.
+
+mod arguments;
+mod chips;
+mod console;
+mod encode;
+mod info;
+mod models;
+mod query;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+/// Segment satellite, aerial and drone images with SAM-family models: encode once, query many times.
+#[derive(Debug, Parser)]
+#[command(name = "geosam", version, propagate_version = true, max_term_width = 110)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Encode a raster into a feature folder.
+    Encode(encode::Encode),
+    /// Answer prompts from a feature folder, or straight from a raster.
+    Query(query::Query),
+    /// Say what a feature folder, a checkpoint or a raster holds.
+    Info(info::Info),
+    /// Preview the chips that encoding would make.
+    Chips(chips::Chips),
+    /// List the models.
+    Models(models::Models),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Encode(command) => command.run(),
+        Command::Query(command) => command.run(),
+        Command::Info(command) => command.run(),
+        Command::Chips(command) => command.run(),
+        Command::Models(command) => command.run(),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            console::print_error(&error);
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -62,6 +62,12 @@ impl BoundingBox {
         self.width() * self.height()
     }
 
+    /// The box as a polygon, counter-clockwise from its lower-left corner.
+    #[must_use]
+    pub fn to_polygon(&self) -> geo_types::Polygon<f64> {
+        geo_types::Rect::new((self.left, self.bottom), (self.right, self.top)).to_polygon()
+    }
+
     /// The CRS, or an error that says what lacks it.
     ///
     /// # Errors

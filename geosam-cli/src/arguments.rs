@@ -1,0 +1,246 @@
+//! Options that several commands share.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use geosam::{
+    BoundingBox, Crs, DeviceChoice, Error, GridGeoSampler, Label, LegacySettings, ModelOptions, Osr, Preprocess,
+    RasterDataset, RasterOptions, Resampling, Result, Sam, Shape, ValueRangeChoice, Window, WorldPoint, load_model,
+};
+
+/// How a raster is read.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RasterArguments {
+    /// Bands to read, the first being 1 [default: the first three]
+    #[arg(long, value_name = "1,2,3", value_delimiter = ',')]
+    pub(crate) bands: Option<Vec<usize>>,
+    /// Resolution in metres a pixel [default: the raster's]
+    #[arg(long, value_name = "METRES")]
+    pub(crate) res: Option<f64>,
+    /// nearest, bilinear, cubic, cubicspline, lanczos, average or mode [default: average]
+    #[arg(long, value_name = "NAME")]
+    pub(crate) resampling: Option<Resampling>,
+}
+
+impl RasterArguments {
+    /// Open the raster, in `crs` if one is given.
+    pub(crate) fn open(&self, raster: &str, crs: Option<Crs>, settings: &LegacySettings) -> Result<Arc<RasterDataset>> {
+        let mut options = RasterOptions {
+            bands: self.bands.clone().or_else(|| settings.bands.clone()),
+            crs: crs.or_else(|| settings.crs.clone()),
+            resolution: self.res.or(settings.resolution),
+            ..RasterOptions::default()
+        };
+        if let Some(resampling) = self.resampling {
+            options.resampling = resampling;
+        }
+        RasterDataset::open(raster, &options).map(Arc::new)
+    }
+}
+
+/// Where chips lie.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct GridArguments {
+    /// Side of a chip in pixels [default: the model's input, 1024]
+    #[arg(long, value_name = "N")]
+    pub(crate) chip_size: Option<usize>,
+    /// Pixels from one chip to the next [default: half a chip]
+    #[arg(long, value_name = "N")]
+    pub(crate) stride: Option<usize>,
+    /// CRS to bring the raster into [default: the raster's]
+    #[arg(long)]
+    pub(crate) crs: Option<Crs>,
+    /// Part of the raster to use, in the given CRS or else the raster's [default: all of it]
+    #[arg(long, value_name = "MINX,MINY,MAXX,MAXY [CRS]", allow_hyphen_values = true)]
+    pub(crate) extent: Option<Extent>,
+}
+
+impl GridArguments {
+    /// The pixels of the raster to use.
+    pub(crate) fn window(&self, raster: &RasterDataset, settings: &LegacySettings) -> Result<Window> {
+        use geosam::{ChipSource, CrsTransform};
+        let grid = raster.grid();
+        let extent = match (&self.extent, &settings.extent) {
+            (Some(extent), _) => extent.bounds(&grid.crs)?,
+            (None, Some(legacy)) => legacy.resolve(&grid.bounds(), |b| Osr.transform_bounds(b, &grid.crs))?,
+            (None, None) => return Ok(Window::whole(grid.shape)),
+        };
+        raster.window_of(&extent)
+    }
+
+    /// Chip and stride in pixels.
+    pub(crate) fn chip_and_stride(&self, image_size: usize, settings: &LegacySettings) -> (Shape, Shape) {
+        let chip = self.chip_size.unwrap_or(image_size);
+        let stride = self.stride.or(settings.stride).unwrap_or_else(|| chip.div_ceil(2));
+        (Shape::square(chip), Shape::square(stride))
+    }
+
+    /// The chips on the raster.
+    pub(crate) fn sampler(
+        &self,
+        raster: &RasterDataset,
+        image_size: usize,
+        settings: &LegacySettings,
+    ) -> Result<GridGeoSampler> {
+        let (chip, stride) = self.chip_and_stride(image_size, settings);
+        GridGeoSampler::new(self.window(raster, settings)?, chip, stride)
+    }
+}
+
+/// How values become bytes.
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct RangeArguments {
+    /// Values that become 0 and 255 [default: 8-bit as it is, else each band's minimum and maximum over the extent]
+    #[arg(long, value_name = "MIN,MAX", conflicts_with = "percentiles", allow_hyphen_values = true)]
+    pub(crate) value_range: Option<Pair>,
+    /// Percentiles of each band over the extent that become 0 and 255, for example 2,98
+    #[arg(long, value_name = "LO,HI")]
+    pub(crate) percentiles: Option<Pair>,
+}
+
+impl RangeArguments {
+    pub(crate) fn choice(&self, preprocess: Preprocess, settings: &LegacySettings) -> Result<ValueRangeChoice> {
+        let choice = match (self.value_range, self.percentiles, settings.value_range) {
+            (Some(Pair(min, max)), _, _) => ValueRangeChoice::Fixed { min, max },
+            (_, Some(Pair(low, high)), _) => ValueRangeChoice::Percentiles { low, high, joint: false },
+            (_, _, Some(choice)) => choice,
+            _ if preprocess == Preprocess::Geosam01 => ValueRangeChoice::PerChip,
+            _ => ValueRangeChoice::Auto,
+        };
+        choice.validate()?;
+        Ok(choice)
+    }
+}
+
+/// Which model, where, and how it is fed.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ModelArguments {
+    /// The model: an official, ultralytics or Hugging Face file, recognised by its content
+    #[arg(long, value_name = "FILE")]
+    pub(crate) checkpoint: Option<PathBuf>,
+    /// auto or cpu
+    #[arg(long, default_value = "auto")]
+    pub(crate) device: DeviceChoice,
+    /// Prepare chips exactly as an earlier system did, to compare with its results or extend its folders
+    #[arg(long, value_name = "SYSTEM")]
+    pub(crate) compat: Option<Compat>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Compat {
+    /// Python geosam 0.1.3
+    #[value(name = "geosam-0.1")]
+    Geosam01,
+}
+
+impl ModelArguments {
+    pub(crate) fn preprocess(&self) -> Preprocess {
+        match self.compat {
+            Some(Compat::Geosam01) => Preprocess::Geosam01,
+            None => Preprocess::Standard,
+        }
+    }
+
+    pub(crate) fn load(&self, settings: &LegacySettings) -> Result<Arc<Sam>> {
+        let path = self.checkpoint.as_deref().or(settings.checkpoint.as_deref()).ok_or_else(|| {
+            Error::invalid_argument("--checkpoint", "the path of a model file, for example sam_b.pt", "none")
+        })?;
+        load_model(path, &ModelOptions { device: self.device, preprocess: self.preprocess() }).map(Arc::new)
+    }
+}
+
+/// Settings from a file, or none.
+pub(crate) fn read_settings(path: Option<&Path>) -> Result<LegacySettings> {
+    path.map_or_else(|| Ok(LegacySettings::default()), LegacySettings::read)
+}
+
+/// `A,B`
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct Pair(pub(crate) f64, pub(crate) f64);
+
+impl std::str::FromStr for Pair {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match numbers(text)?[..] {
+            [a, b] => Ok(Self(a, b)),
+            _ => Err(format!("expected two numbers, found {text:?}")),
+        }
+    }
+}
+
+/// `MINX,MINY,MAXX,MAXY [CRS]`
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Extent {
+    numbers: [f64; 4],
+    crs: Option<Crs>,
+}
+
+impl Extent {
+    fn bounds(&self, default_crs: &Crs) -> Result<BoundingBox> {
+        let [left, bottom, right, top] = self.numbers;
+        BoundingBox::new(left, bottom, right, top, self.crs.clone().unwrap_or_else(|| default_crs.clone()))
+    }
+}
+
+impl std::str::FromStr for Extent {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        // The brackets around the CRS may stand there or not: both "0,0,1,1 [EPSG:4326]" and "0,0,1,1 EPSG:4326".
+        let (head, crs) = match text.trim().split_once(char::is_whitespace) {
+            Some((head, tail)) if !head.ends_with(',') => {
+                (head, Some(Crs::new(tail.trim().trim_start_matches('[').trim_end_matches(']'))))
+            }
+            _ => (text, None),
+        };
+        let numbers = numbers(head)?.try_into();
+        Ok(Self { numbers: numbers.map_err(|_| format!("expected four numbers, found {text:?}"))?, crs })
+    }
+}
+
+/// `L,B,R,T`
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct BoxArgument(pub(crate) [f64; 4]);
+
+impl std::str::FromStr for BoxArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let numbers = numbers(text)?.try_into();
+        Ok(Self(numbers.map_err(|_| format!("expected left,bottom,right,top, found {text:?}"))?))
+    }
+}
+
+/// `X,Y[,LABEL]`
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct PointArgument {
+    pub(crate) at: WorldPoint,
+    pub(crate) label: Label,
+}
+
+impl std::str::FromStr for PointArgument {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (x, y, label) = match numbers(text)?[..] {
+            [x, y] => (x, y, 1.0),
+            [x, y, label] => (x, y, label),
+            _ => return Err(format!("expected X,Y or X,Y,LABEL, found {text:?}")),
+        };
+        let label = match label {
+            1.0 => Label::Foreground,
+            0.0 => Label::Background,
+            other => return Err(format!("expected the label 1 (on the object) or 0 (not on it), found {other}")),
+        };
+        Ok(Self { at: WorldPoint::new(x, y), label })
+    }
+}
+
+fn numbers(text: &str) -> Result<Vec<f64>, String> {
+    text.split(',')
+        .map(|n| n.trim().parse().ok().filter(|v: &f64| v.is_finite()))
+        .collect::<Option<_>>()
+        .ok_or_else(|| format!("expected numbers separated by commas, found {text:?}"))
+}

@@ -1,0 +1,79 @@
+//! What the user sees: results on stdout, progress and errors on stderr.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use geosam::{Error, Progress, Result};
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// One line on stderr: the cause, the remedy, and what the backend said where the message does not hold it already.
+pub(crate) fn print_error(error: &Error) {
+    let mut text = error.to_string();
+    let mut source = std::error::Error::source(error);
+    while let Some(inner) = source {
+        let inner_text = inner.to_string();
+        if !inner_text.is_empty() && !text.contains(&inner_text) {
+            text = format!("{text}: {inner_text}");
+        }
+        source = inner.source();
+    }
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    eprintln!("error: {line}");
+}
+
+/// One line, or one JSON object, on stdout. A closed pipe is not an error: the reader has seen enough.
+pub(crate) fn print_line(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stdout().lock(), "{text}");
+}
+
+/// One JSON object on stdout.
+pub(crate) fn print_json(value: &serde_json::Value) {
+    print_line(&value.to_string());
+}
+
+/// A progress bar on stderr; Ctrl-C asks the work to stop after the chip at hand.
+#[derive(Debug)]
+pub(crate) struct Terminal {
+    bar: ProgressBar,
+}
+
+static INTERRUPTED: AtomicBool = AtomicBool::new(false);
+
+impl Terminal {
+    /// # Errors
+    /// [`Error::Unsupported`] if the interrupt handler cannot be set.
+    pub(crate) fn start(what: &str) -> Result<Self> {
+        ctrlc::set_handler(|| {
+            if INTERRUPTED.swap(true, Ordering::Relaxed) {
+                // The second Ctrl-C does not wait; files are written by rename, so none is left half-written.
+                std::process::exit(130);
+            }
+        })
+        .map_err(|error| Error::Unsupported { what: "stopping with Ctrl-C".to_string(), reason: error.to_string() })?;
+        let bar = ProgressBar::new(1000);
+        let style = ProgressStyle::with_template("{prefix} [{bar:40}] {percent:>3} %  {elapsed} elapsed, {eta} left  {msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
+        bar.set_prefix(what.to_string());
+        Ok(Self { bar })
+    }
+}
+
+impl Progress for Terminal {
+    fn set_progress(&self, percent: f64) {
+        self.bar.set_position((percent * 10.0).round() as u64);
+    }
+
+    fn push_info(&self, message: &str) {
+        self.bar.set_message(message.to_string());
+    }
+
+    fn is_canceled(&self) -> bool {
+        INTERRUPTED.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Terminal {
+    fn drop(&mut self) {
+        self.bar.finish_and_clear();
+    }
+}

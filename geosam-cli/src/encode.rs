@@ -1,0 +1,136 @@
+//! `geosam encode`
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, ValueEnum};
+use geosam::{
+    BuildReport, Error, ExistingFolder, FeatureCacheBuilder, FeatureCacheConfig, MemoryStrategy, Osr, Result, Segmenter,
+};
+use serde_json::json;
+
+use crate::arguments::{GridArguments, ModelArguments, RangeArguments, RasterArguments, read_settings};
+use crate::console::{Terminal, print_json, print_line};
+
+/// Encode a raster into a feature folder, once; prompts are then answered from the folder in milliseconds.
+///
+/// Ctrl-C stops after the chip at hand and keeps what is finished; the same command goes on from there.
+#[derive(Debug, Args)]
+pub(crate) struct Encode {
+    /// Path of the raster, or anything else GDAL opens [default: INPUT of the settings]
+    raster: Option<String>,
+    #[command(flatten)]
+    model: ModelArguments,
+    /// The feature folder to write [default: OUTPUT_DIR of the settings]
+    #[arg(long, value_name = "DIR")]
+    out: Option<PathBuf>,
+    #[command(flatten)]
+    reading: RasterArguments,
+    #[command(flatten)]
+    grid: GridArguments,
+    #[command(flatten)]
+    range: RangeArguments,
+    /// Memory for chips that wait between reading, encoding and writing
+    #[arg(long, value_enum, default_value_t)]
+    memory: Memory,
+    /// Replace the features of another raster, model or grid in the folder, instead of refusing to
+    #[arg(long)]
+    overwrite: bool,
+    /// Options from a settings file of GeoSAM-Image-Encoder; options given here come first
+    #[arg(long, value_name = "FILE.json")]
+    settings: Option<PathBuf>,
+    /// Print one JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
+enum Memory {
+    /// Several chips ahead and behind
+    #[default]
+    Balanced,
+    /// One chip at a time
+    Low,
+}
+
+impl Encode {
+    pub(crate) fn run(&self) -> Result<()> {
+        let settings = read_settings(self.settings.as_deref())?;
+        let raster_path = self
+            .raster
+            .as_deref()
+            .or(settings.input.as_deref())
+            .ok_or_else(|| Error::invalid_argument("RASTER", "a path, or INPUT in the settings", "neither"))?;
+        let out = self.out.as_deref().or(settings.output.as_deref()).ok_or_else(|| {
+            Error::invalid_argument("--out", "the folder to write, or OUTPUT_DIR in the settings", "neither")
+        })?;
+        // What is cheap to check comes before the model is loaded.
+        let value_range = self.range.choice(self.model.preprocess(), &settings)?;
+        let raster = self.reading.open(raster_path, self.grid.crs.clone(), &settings)?;
+        let extent = self.grid.window(&raster, &settings)?;
+        let segmenter = self.model.load(&settings)?;
+        let (chip, stride) = self.grid.chip_and_stride(segmenter.spec().image_size, &settings);
+        let config = FeatureCacheConfig {
+            chip: Some(chip),
+            stride: Some(stride),
+            extent: Some(extent),
+            value_range,
+            memory: match self.memory {
+                Memory::Balanced => MemoryStrategy::Balanced,
+                Memory::Low => MemoryStrategy::LowMemory,
+            },
+            existing: if self.overwrite { ExistingFolder::Overwrite } else { ExistingFolder::Resume },
+            ..FeatureCacheConfig::default()
+        };
+        let builder = FeatureCacheBuilder::new(raster, segmenter.clone(), Arc::new(Osr), out, config);
+        let report = builder.build(&Terminal::start("encoding")?)?;
+        if self.json {
+            print_json(&json!({
+                "folder": out,
+                "manifest": report.manifest_path,
+                "model": segmenter.spec().model_id,
+                "chips": report.chips,
+                "written": report.written,
+                "skipped": report.skipped,
+                "resumed": report.resumed,
+                "bytes": report.bytes,
+                "seconds": seconds(&report),
+            }));
+        } else {
+            print_summary(&report);
+        }
+        Ok(())
+    }
+}
+
+fn seconds(report: &BuildReport) -> serde_json::Value {
+    let t = report.timings;
+    json!({
+        "total": t.total.as_secs_f64(),
+        "read": t.read.as_secs_f64(),
+        "prepare": t.prepare.as_secs_f64(),
+        "encode": t.encode.as_secs_f64(),
+        "write": t.write.as_secs_f64(),
+        "waiting_for_reader": t.waiting_for_reader.as_secs_f64(),
+        "waiting_for_writer": t.waiting_for_writer.as_secs_f64(),
+    })
+}
+
+fn print_summary(report: &BuildReport) {
+    let mut parts = vec![format!("{} of {} chips encoded", report.written, report.chips)];
+    if report.resumed > 0 {
+        parts.push(format!("{} were there already", report.resumed));
+    }
+    if report.skipped > 0 {
+        parts.push(format!("{} hold no data", report.skipped));
+    }
+    print_line(&parts.join(", "));
+    let t = report.timings;
+    print_line(&format!(
+        "{:.1} s, of which encoding {:.1} s; {:.1} MiB in {}",
+        t.total.as_secs_f64(),
+        t.encode.as_secs_f64(),
+        report.bytes as f64 / f64::from(1 << 20),
+        report.manifest_path.display()
+    ));
+}

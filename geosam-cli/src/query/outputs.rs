@@ -1,0 +1,214 @@
+//! What a query writes.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use geosam::{
+    ChipSource, Error, GeoGrid, Label, MaskChoice, MaskFeatures, MaskFormat, Masks, Osr, OverlayStyle, PromptSet,
+    QueryResult, RasterDataset, RasterOptions, Result, ValueRange, VectorFormat, VectorizeOptions,
+    describe_feature_source, write_logits, write_mask, write_overlay, write_vector,
+};
+use serde_json::{Value, json};
+
+/// One prompt with its answer.
+#[derive(Debug)]
+pub(crate) struct Answer {
+    pub(crate) id: i64,
+    pub(crate) prompt: PromptSet,
+    pub(crate) result: QueryResult,
+    pub(crate) seconds: f64,
+}
+
+impl Answer {
+    pub(crate) fn to_json(&self) -> Value {
+        let r = &self.result;
+        let b = &r.chip_bounds;
+        json!({
+            "id": self.id,
+            "chip_id": r.chip_id,
+            "model_type": r.model_type.as_str(),
+            "scores": r.scores,
+            "mask_pixels": r.masks.iter().map(count).collect::<Vec<_>>(),
+            "shape": [r.grid.shape.height, r.grid.shape.width],
+            "transform": r.grid.transform.to_array(),
+            "crs": r.grid.crs,
+            "chip_bounds": [b.left, b.bottom, b.right, b.top],
+            "seconds": self.seconds,
+        })
+    }
+
+    pub(crate) fn summary(&self) -> String {
+        let r = &self.result;
+        let masks = r.masks.iter().zip(&r.scores).map(|(mask, score)| {
+            format!("{} pixels, {:.1} {}²-units, score {score:.3}", count(mask), count(mask) as f64 * r.grid.transform.pixel_area(), "map")
+        });
+        format!(
+            "prompt {} on {}: {}  ({:.0} ms)",
+            self.id,
+            r.chip_id.as_deref().unwrap_or("a chip around it"),
+            masks.collect::<Vec<_>>().join("; "),
+            self.seconds * 1e3
+        )
+    }
+
+    /// The polygons with what a GIS user wants to filter by.
+    fn features(&self, options: &VectorizeOptions) -> Result<MaskFeatures> {
+        let mut features = self.result.features(options)?;
+        let with = |label| {
+            self.prompt.points().map_or(0, |points| points.labels().iter().filter(|l| **l == label).count())
+        };
+        for feature in &mut features.features {
+            feature.properties.insert("prompt".to_string(), json!(self.id));
+            feature.properties.insert("foreground".to_string(), json!(with(Label::Foreground)));
+            feature.properties.insert("background".to_string(), json!(with(Label::Background)));
+            feature.properties.insert("box".to_string(), json!(i32::from(self.prompt.bbox().is_some())));
+        }
+        Ok(features)
+    }
+}
+
+fn count(mask: &[bool]) -> usize {
+    mask.iter().filter(|on| **on).count()
+}
+
+/// Where the pixels under a mask come from, for pictures.
+#[derive(Debug)]
+pub(crate) enum ImageSource {
+    /// The raster that was queried, and its value range.
+    Raster(Arc<RasterDataset>, ValueRange),
+    /// The raster that a folder names; opened only for a picture.
+    Folder { source_path: String, bands: Option<Vec<usize>>, range: Option<ValueRange> },
+}
+
+impl ImageSource {
+    pub(crate) fn raster(raster: Arc<RasterDataset>, range: ValueRange) -> Self {
+        Self::Raster(raster, range)
+    }
+
+    pub(crate) fn folder(path: &Path) -> Result<Self> {
+        let summary = describe_feature_source(path)?;
+        Ok(Self::Folder { source_path: summary.source_path, bands: summary.bands, range: summary.value_range })
+    }
+
+    fn read(&self, grid: &GeoGrid) -> Result<geosam::ModelImage> {
+        match self {
+            Self::Raster(raster, range) => {
+                raster.read(raster.grid().window_of(&grid.bounds())?)?.to_model_image(range)
+            }
+            Self::Folder { source_path, bands, range } => {
+                let options =
+                    RasterOptions { bands: bands.clone(), crs: Some(grid.crs.clone()), ..RasterOptions::default() };
+                let raster = RasterDataset::open(source_path, &options)?;
+                let sample = raster.read_bounds(&grid.bounds(), Some(grid.shape))?;
+                sample.to_model_image(range.as_ref().unwrap_or(&ValueRange::PerChip))
+            }
+        }
+    }
+}
+
+/// The files to write, checked before any work is done.
+#[derive(Debug)]
+pub(crate) struct Outputs {
+    files: Vec<PathBuf>,
+    logits: Option<PathBuf>,
+    vectorize: VectorizeOptions,
+}
+
+impl Outputs {
+    pub(crate) fn new(files: &[PathBuf], logits: Option<&Path>, simplify: f64, min_area: f64) -> Result<Self> {
+        for path in files {
+            if kind(path) == Kind::Vector {
+                VectorFormat::for_path(path)?;
+            }
+        }
+        for path in files.iter().map(PathBuf::as_path).chain(logits) {
+            let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+            if !folder.is_dir() {
+                let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such folder; create it first");
+                return Err(Error::io("write into", folder, missing));
+            }
+        }
+        let vectorize = VectorizeOptions {
+            mask: MaskChoice::All,
+            min_area,
+            simplify_tolerance: simplify,
+            ..VectorizeOptions::default()
+        };
+        Ok(Self { files: files.to_vec(), logits: logits.map(Path::to_path_buf), vectorize })
+    }
+
+    pub(crate) fn paths(&self) -> Vec<&Path> {
+        self.files.iter().chain(&self.logits).map(PathBuf::as_path).collect()
+    }
+
+    pub(crate) fn write(&self, answers: &[Answer], image: &ImageSource) -> Result<()> {
+        for path in &self.files {
+            match kind(path) {
+                Kind::Vector => write_vector(path, &self.polygons(answers)?)?,
+                Kind::Mask => {
+                    let (grid, masks) = one_chip(answers, "--out FILE.tif")?;
+                    write_mask(path, &masks, grid, MaskFormat::Cog)?;
+                }
+                Kind::Picture => {
+                    let (grid, masks) = one_chip(answers, "--out FILE.png")?;
+                    let prompts: Vec<_> =
+                        answers.iter().map(|a| grid.to_pixel_prompt(&a.prompt, &Osr)).collect::<Result<_>>()?;
+                    write_overlay(path, &image.read(grid)?, &masks, &prompts, &OverlayStyle::default())?;
+                }
+            }
+        }
+        if let Some(path) = &self.logits {
+            one_chip(answers, "--logits")?;
+            write_logits(path, &answers.iter().map(|a| &a.result).collect::<Vec<_>>())?;
+        }
+        Ok(())
+    }
+
+    fn polygons(&self, answers: &[Answer]) -> Result<MaskFeatures> {
+        let mut all: Option<MaskFeatures> = None;
+        for answer in answers {
+            let features = answer.features(&self.vectorize)?;
+            match &mut all {
+                None => all = Some(features),
+                Some(all) => all.features.extend(features.features),
+            }
+        }
+        let mut all = all.ok_or_else(|| Error::invalid_argument("prompts", "at least one", "none"))?;
+        for (index, feature) in all.features.iter_mut().enumerate() {
+            feature.properties.insert("id".to_string(), json!(index + 1));
+        }
+        Ok(all)
+    }
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Vector,
+    Mask,
+    Picture,
+}
+
+fn kind(path: &Path) -> Kind {
+    let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
+    match extension.as_str() {
+        "tif" | "tiff" => Kind::Mask,
+        "png" => Kind::Picture,
+        _ => Kind::Vector,
+    }
+}
+
+/// All masks, which must lie on the same chip for a file with one grid.
+fn one_chip<'a>(answers: &'a [Answer], what: &'static str) -> Result<(&'a GeoGrid, Masks)> {
+    let [first, rest @ ..] = answers else {
+        return Err(Error::invalid_argument("prompts", "at least one", "none"));
+    };
+    let grid = &first.result.grid;
+    if let Some(other) = rest.iter().find(|a| a.result.grid != *grid) {
+        return Err(Error::Unsupported {
+            what: format!("{what} for prompts on several chips (prompts {} and {})", first.id, other.id),
+            reason: "such a file holds one chip; ask these prompts one by one, or write polygons".to_string(),
+        });
+    }
+    let values: Vec<bool> = answers.iter().flat_map(|a| a.result.masks.values().iter().copied()).collect();
+    Ok((grid, Masks::new(grid.shape, values)?))
+}
