@@ -22,7 +22,6 @@ pub(super) fn load_conv_bn(weights: &Weights<'_>, config: Conv2dConfig) -> (Tens
         kernel.iter_mut().for_each(|w| *w *= scale);
     }
     let bias: Vec<f32> = beta.iter().zip(&mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
-    let device = weights.device();
     let options = (weights.device(), DType::F32);
     (
         Tensor::from_data(TensorData::new(weight, shape), options),

@@ -172,3 +172,6 @@ impl Attention {
         self.proj.forward(kernels::window_attention(self.qkv.forward(x), filling, bias, attention))
     }
 }
+
+#[cfg(test)]
+mod tests;

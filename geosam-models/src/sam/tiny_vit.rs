@@ -9,7 +9,7 @@ use super::config::TinyVitConfig;
 use super::conv_bn::{DepthwiseConv, load_conv_bn, load_pointwise};
 use super::neck::Neck;
 use crate::kernels::{self, PositionBias, QkvOrder, WindowAttention};
-use crate::nn::{Activation, Conv2d, Conv2dConfig, LayerNorm, Linear, assert_shape};
+use crate::nn::{Activation, Conv2d, Conv2dConfig, LayerNorm, Linear};
 use crate::weights::Weights;
 
 /// A convolutional stem and stage, then three stages of windowed attention.
@@ -310,3 +310,6 @@ impl Mlp {
         self.fc2.forward(Activation::Gelu.forward(self.fc1.forward(self.norm.forward(x))))
     }
 }
+
+#[cfg(test)]
+mod tests;
