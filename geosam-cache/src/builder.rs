@@ -1,0 +1,198 @@
+//! Encoding a raster into a feature folder.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use geosam_core::{
+    ChipSource, CrsTransform, Error, FeaturePrecision, GridGeoSampler, Preprocess, Progress, Result, Segmenter, Shape,
+    ValueRange, ValueRangeChoice, Window,
+};
+
+use crate::existing::ExistingFolder;
+use crate::folder::{FeatureFolder, FolderOptions};
+use crate::memory::MemoryStrategy;
+use crate::pipeline::Pipeline;
+use crate::settings::{FolderSettings, source_state};
+
+/// How a raster is cut into chips and encoded.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FeatureCacheConfig {
+    /// Size of a chip in pixels; default the model's image size.
+    pub chip: Option<Shape>,
+    /// Distance from chip to chip in pixels; default half a chip, so that every object smaller than half a chip lies
+    /// whole in some chip.
+    pub stride: Option<Shape>,
+    /// The part of the raster to encode; default all of it.
+    pub extent: Option<Window>,
+    /// Which values become 0 and 255. Settled once, from the extent; under [`Preprocess::Geosam01`]
+    /// [`ValueRangeChoice::Auto`] means [`ValueRangeChoice::PerChip`].
+    pub value_range: ValueRangeChoice,
+    /// What may wait in memory.
+    pub memory: MemoryStrategy,
+    /// Most chips that are encoded in one call (default 1); fewer if no more have been read.
+    pub batch_size: usize,
+    /// Precision of the chip files; the Python systems read [`FeaturePrecision::F32`], the default.
+    pub precision: FeaturePrecision,
+    /// What becomes of a folder that has features already.
+    pub existing: ExistingFolder,
+}
+
+impl Default for FeatureCacheConfig {
+    fn default() -> Self {
+        Self {
+            chip: None,
+            stride: None,
+            extent: None,
+            value_range: ValueRangeChoice::default(),
+            memory: MemoryStrategy::default(),
+            batch_size: 1,
+            precision: FeaturePrecision::default(),
+            existing: ExistingFolder::default(),
+        }
+    }
+}
+
+/// Encodes a raster, chip by chip, into a [`FeatureFolder`].
+///
+/// Chips are read ahead and written behind on threads of their own while the calling thread encodes. What is done
+/// stays done: the manifest is brought up to date as the work proceeds, and at its end, after an error and after a
+/// cancellation too. The next run with the same settings continues there.
+#[derive(Debug)]
+pub struct FeatureCacheBuilder {
+    source: Arc<dyn ChipSource>,
+    segmenter: Arc<dyn Segmenter>,
+    crs: Arc<dyn CrsTransform>,
+    folder: PathBuf,
+    config: FeatureCacheConfig,
+}
+
+/// What a build did.
+#[derive(Clone, Debug, PartialEq)]
+pub struct BuildReport {
+    /// The manifest, absolute.
+    pub manifest_path: PathBuf,
+    /// Chips of the grid.
+    pub chips: usize,
+    /// Chips encoded and written by this run.
+    pub written: usize,
+    /// Chips without a valid pixel.
+    pub skipped: usize,
+    /// Chips that an earlier run had made.
+    pub resumed: usize,
+    /// Bytes of the chip files written.
+    pub bytes: u64,
+    /// Where the time went.
+    pub timings: StageTimings,
+}
+
+/// Time by stage. Reading, preparing and writing run beside encoding, so the stages add up to more than the total.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct StageTimings {
+    /// The whole build.
+    pub total: Duration,
+    /// Reading windows of the raster.
+    pub read: Duration,
+    /// Making three bytes a pixel of them.
+    pub prepare: Duration,
+    /// In the model, its own resizing included.
+    pub encode: Duration,
+    /// Writing chips and manifests.
+    pub write: Duration,
+    /// The encoder waiting for a chip.
+    pub waiting_for_reader: Duration,
+    /// The encoder waiting for the disk.
+    pub waiting_for_writer: Duration,
+}
+
+impl FeatureCacheBuilder {
+    /// A builder of the folder `folder`.
+    pub fn new(
+        source: Arc<dyn ChipSource>,
+        segmenter: Arc<dyn Segmenter>,
+        crs: Arc<dyn CrsTransform>,
+        folder: impl AsRef<Path>,
+        config: FeatureCacheConfig,
+    ) -> Self {
+        Self { source, segmenter, crs, folder: folder.as_ref().to_path_buf(), config }
+    }
+
+    /// Where the chips will lie.
+    ///
+    /// # Errors
+    /// As [`GridGeoSampler::new`]; [`Error::OutOfBounds`] if the extent leaves the raster.
+    pub fn sampler(&self) -> Result<GridGeoSampler> {
+        let (extent, chip, stride) = self.layout()?;
+        GridGeoSampler::new(extent, chip, stride)
+    }
+
+    /// Encode what is missing. `progress` is called from this thread.
+    ///
+    /// # Errors
+    /// [`Error::Cancelled`] when `progress` says so; what reading, encoding and writing return; [`Error::Dataset`] if
+    /// no chip holds a valid pixel; see [`FeatureFolder::create`] for folders that exist. In every case the folder
+    /// holds what was finished.
+    pub fn build(&self, progress: &dyn Progress) -> Result<BuildReport> {
+        if self.config.batch_size == 0 {
+            return Err(Error::invalid_argument("batch size", "at least 1", 0));
+        }
+        let sampler = self.sampler()?;
+        let settings = self.settings()?;
+        let range = settings.value_range.clone();
+        let options = FolderOptions {
+            precision: self.config.precision,
+            existing: self.config.existing,
+            settings: Some(settings),
+        };
+        let folder = FeatureFolder::create(&self.folder, self.crs.clone(), options)?;
+        Pipeline {
+            source: &*self.source,
+            segmenter: &*self.segmenter,
+            folder: &folder,
+            sampler: &sampler,
+            range: &range,
+            memory: self.config.memory,
+            batch_size: self.config.batch_size,
+            progress,
+        }
+        .run()
+    }
+
+    fn layout(&self) -> Result<(Window, Shape, Shape)> {
+        let grid = self.source.grid();
+        let extent = self.config.extent.unwrap_or(Window::whole(grid.shape));
+        grid.window(extent)?;
+        let chip = self.config.chip.unwrap_or(Shape::square(self.segmenter.spec().image_size));
+        let half = Shape::new(chip.height.div_ceil(2), chip.width.div_ceil(2));
+        Ok((extent, chip, self.config.stride.unwrap_or(half)))
+    }
+
+    fn settings(&self) -> Result<FolderSettings> {
+        let spec = self.segmenter.spec();
+        let (extent, chip, stride) = self.layout()?;
+        Ok(FolderSettings {
+            source_path: self.source.source_path().to_string(),
+            source_state: source_state(self.source.source_path()),
+            grid: self.source.grid().clone(),
+            bands: self.source.bands().to_vec(),
+            value_range: self.value_range(extent)?,
+            model_id: spec.model_id.clone(),
+            model_type: spec.model_type,
+            origin_checkpoint: spec.checkpoint_path.to_string_lossy().into_owned(),
+            fingerprint: spec.fingerprint.clone(),
+            preprocess: spec.preprocess,
+            extent,
+            chip,
+            stride,
+        })
+    }
+
+    fn value_range(&self, extent: Window) -> Result<ValueRange> {
+        let choice = match (self.config.value_range, self.segmenter.spec().preprocess) {
+            (ValueRangeChoice::Auto, Preprocess::Geosam01) => ValueRangeChoice::PerChip,
+            (choice, _) => choice,
+        };
+        choice.validate()?;
+        self.source.value_range(choice, extent)
+    }
+}

@@ -1,0 +1,67 @@
+//! What the chips of a folder were made from, and how.
+
+use geosam_core::{GeoGrid, ModelType, Preprocess, Shape, ValueRange, Window};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Raster, model and chip grid of a folder: two runs with equal settings make the same chips.
+///
+/// Recorded in the manifest, and compared when a run meets a folder that exists.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct FolderSettings {
+    /// The raster.
+    pub source_path: String,
+    /// Size and time of modification of the raster where it is a file, to notice that it was replaced.
+    pub source_state: Option<String>,
+    /// The whole raster's grid.
+    pub grid: GeoGrid,
+    /// Bands read, 1-based.
+    pub bands: Vec<usize>,
+    /// Which values became 0 and 255.
+    pub value_range: ValueRange,
+    /// Identifier of the model.
+    pub model_id: String,
+    /// Its family.
+    pub model_type: ModelType,
+    /// The file its weights came from.
+    pub origin_checkpoint: String,
+    /// Hash of its weights, where the model has one.
+    pub fingerprint: Option<String>,
+    /// How chips were prepared for it.
+    pub preprocess: Preprocess,
+    /// The part of the raster that was encoded.
+    pub extent: Window,
+    /// Size of a chip.
+    pub chip: Shape,
+    /// Distance from chip to chip.
+    pub stride: Shape,
+}
+
+impl FolderSettings {
+    /// The first setting in which `other` differs: its name, this value and the other.
+    ///
+    /// The place of the checkpoint file does not count where the hash of the weights is known.
+    #[must_use]
+    pub fn difference(&self, other: &Self) -> Option<(String, String, String)> {
+        let (Ok(Value::Object(own)), Ok(Value::Object(others))) =
+            (serde_json::to_value(self), serde_json::to_value(other))
+        else {
+            return None;
+        };
+        let by_hash = self.fingerprint.is_some() && other.fingerprint.is_some();
+        own.into_iter()
+            .filter(|(name, _)| !(by_hash && name == "origin_checkpoint"))
+            .find(|(name, value)| others.get(name) != Some(value))
+            .map(|(name, value)| {
+                let theirs = others.get(&name).map(ToString::to_string).unwrap_or_default();
+                (name, value.to_string(), theirs)
+            })
+    }
+}
+
+/// Size and modification time of a source that is a file on this machine; `None` for connection strings.
+pub(crate) fn source_state(source_path: &str) -> Option<String> {
+    let metadata = std::fs::metadata(source_path).ok()?;
+    let modified = metadata.modified().ok()?.duration_since(std::time::UNIX_EPOCH).ok()?;
+    Some(format!("{} bytes, modified {}.{:09}", metadata.len(), modified.as_secs(), modified.subsec_nanos()))
+}
