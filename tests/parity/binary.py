@@ -1,0 +1,90 @@
+"""Our side: the `geosam` command and the small programs that show what lies between its steps."""
+import json
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+import numpy as np
+from safetensors.numpy import load_file
+
+from geosam_reference import Answer
+
+REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
+
+
+class Failed(Exception):
+    """The command ended with an error."""
+
+
+class Binary:
+    """Runs `geosam`; every method raises `Failed` with the command's own message."""
+
+    def __init__(self, path, work):
+        self.path = pathlib.Path(path).resolve()
+        self.work = pathlib.Path(work)
+        self.examples = self.path.parent / "examples"
+
+    def run(self, program, *arguments):
+        command = [str(program), *map(str, arguments)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        if done.returncode != 0:
+            message = (done.stderr.strip() or done.stdout.strip() or f"exit code {done.returncode}").splitlines()[-1]
+            raise Failed(f"{message}   [{' '.join(command)}]")
+        return done.stdout
+
+    def json(self, *arguments):
+        return json.loads(self.run(self.path, *arguments, "--json"))
+
+    def encode(self, raster, checkpoint, out, compat=True, **options):
+        """A new feature folder; its JSON summary."""
+        shutil.rmtree(out, ignore_errors=True)
+        pathlib.Path(out).parent.mkdir(parents=True, exist_ok=True)
+        return self.json("encode", raster, "--checkpoint", checkpoint, "--out", out, *flags(options), *mode(compat))
+
+    def query(self, source, checkpoint, prompt, compat=True, **options):
+        """Answer a WorldPrompt from a feature folder or a raster."""
+        with tempfile.TemporaryDirectory(dir=self.work) as folder:
+            logits = pathlib.Path(folder) / "logits.safetensors"
+            arguments = [f"--point={x!r},{y!r},{label}" for x, y, label in prompt.points]
+            if prompt.box:
+                arguments.append("--box=" + ",".join(map(repr, prompt.box)))
+            if prompt.multimask:
+                arguments.append("--multimask")
+            told = self.json("query", source, "--checkpoint", checkpoint, *arguments, "--crs", prompt.crs, "--logits",
+                             logits, *flags(options), *mode(compat))
+            tensors = load_file(logits)
+        return Answer(told.get("chip_id") or "", [float(v) for v in told["transform"]], tensors["masks"].astype(bool),
+                      tensors["scores"].astype(np.float32), tensors["low_res"])
+
+    def network_input(self, raster, windows, compat=True, **options):
+        """The bytes the network would receive for each window (column, row, width, height), u8 [n, 3, side, side]."""
+        with tempfile.TemporaryDirectory(dir=self.work) as folder:
+            inputs = []
+            for window in windows:
+                pixels, told = self.read_window(raster, window, **options)
+                path, out = pathlib.Path(folder) / "pixels", pathlib.Path(folder) / "bytes"
+                pixels.tofile(path)
+                self.run(self.examples / "preprocessed_bytes", path, told["dtype"], *pixels.shape,
+                         "geosam-0.1" if compat else "standard", out)
+                inputs.append(np.fromfile(out, np.uint8).reshape(3, 1024, 1024))
+        return np.stack(inputs)
+
+    def read_window(self, raster, window, **options):
+        """The pixels [bands, height, width] of a window, as our raster reader gives them, and the raster's grid."""
+        with tempfile.TemporaryDirectory(dir=self.work) as folder:
+            out = pathlib.Path(folder) / "pixels"
+            told = json.loads(self.run(self.examples / "read_window", raster, *window, out, *flags(options)))
+            return np.fromfile(out, told["dtype"]).reshape(told["shape"]), told
+
+
+def mode(compat):
+    return ["--compat", "geosam-0.1"] if compat else []
+
+
+def flags(options):
+    """`chip_size=512` as `--chip-size=512`."""
+    for name, value in options.items():
+        if value is not None:
+            text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+            yield f"--{name.replace('_', '-')}={text}"

@@ -1,0 +1,194 @@
+"""`--compat geosam-0.1` against live Python geosam: features, manifest, answers, and folders that cross over."""
+import dataclasses
+import json
+import pathlib
+
+import geopandas
+import numpy as np
+import pandas as pd
+
+import geosam_reference as reference
+from checks import FEATURES
+from geosam_reference import Answer
+from scenes import CITY, COAST, FIELDS, PATCH, RELIEF, TALL, TOWN, Scene
+
+REQUIRED_COLUMNS = ["feature_path", "chip_id", "source_path", "checkpoint_path", "model_type", "transform", "shape",
+                    "crs", "dst_shape", "chip_center_x", "chip_center_y", "geometry"]
+JSON_COLUMNS = {"transform", "shape", "dst_shape"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Case:
+    """A scene cut into chips; None stands for both sides' defaults (1024, half a chip)."""
+
+    scene: Scene
+    chip: int | None = None
+    stride: int | None = None
+    bands: tuple | None = None
+
+    def __str__(self):
+        grid = f" chip {self.chip}" if self.chip else ""
+        bands = f" bands {','.join(map(str, self.bands))}" if self.bands else ""
+        return self.scene.name + grid + bands
+
+
+CASES = (Case(PATCH), Case(FIELDS), Case(CITY), Case(TOWN), Case(RELIEF), Case(COAST), Case(TALL, 512, 512),
+         Case(CITY, 1500), Case(FIELDS, 640, 384, (4, 3, 2)))
+QUICK_CASES = CASES[:3]
+FURTHER_SEEDS = (Case(PATCH), Case(FIELDS), Case(TOWN))
+LARGE_MODEL = (Case(PATCH), Case(FIELDS), Case(TOWN))
+
+
+def plan(model, seed_index, quick):
+    """The cases of one checkpoint: the small model takes them all, the large one and further seeds a part."""
+    if model == "mobile_sam":
+        cases = CASES if seed_index == 0 else FURTHER_SEEDS
+    else:
+        cases = LARGE_MODEL if seed_index == 0 else LARGE_MODEL[:1]
+    return [case for case in cases if case in QUICK_CASES][: 3 if model == "mobile_sam" else 1] if quick else list(cases)
+
+
+def reference_folder(store, case, raster, checkpoint):
+    """Python geosam's feature folder and the bytes its network received for each chip."""
+
+    def make(folder):
+        bands = list(case.bands) if case.bands else None
+        np.save(folder / "network_input.npy",
+                reference.build_folder(raster, checkpoint, folder / "cache", case.chip, case.stride, bands=bands))
+
+    folder = store.folder("cache", make, [raster, checkpoint], chip=case.chip, stride=case.stride, bands=case.bands,
+                          raster=str(raster), checkpoint=str(checkpoint))
+    return folder / "cache", np.load(folder / "network_input.npy", mmap_mode="r")
+
+
+def reference_answers(store, kind, ask, files, prompts, **parameters):
+    """Python geosam's answers to `prompts`; `ask(prompts)` computes them."""
+
+    def make(folder):
+        for index, answer in enumerate(ask(prompts)):
+            answer.save(folder / f"{index}.npz")
+
+    folder = store.folder(kind, make, files, prompts=[dataclasses.astuple(p) for p in prompts], **parameters)
+    return [Answer.load(folder / f"{index}.npz") for index in range(len(prompts))]
+
+
+def check_case(report, binary, store, case, model, seed, checkpoint):
+    """Everything about one checkpoint on one raster."""
+    name = f"{model}/{seed} {case}"
+    raster = case.scene.write(binary.work / "rasters")
+    prompts = [case.scene.world(prompt) for prompt in case.scene.prompts]
+    theirs, inputs = reference_folder(store, case, raster, checkpoint)
+    their_answers = reference_answers(store, "answers", lambda ask: reference.answers_from_folder(theirs, checkpoint, ask),
+                                      [raster, checkpoint], prompts, chip=case.chip, stride=case.stride, bands=case.bands)
+
+    for prompt, expected in zip(prompts, their_answers):
+        try:
+            answer = binary.query(theirs, checkpoint, prompt)
+            report.answer("ours, their folder", f"{name}: {prompt.name}", answer, expected)
+        except Exception as error:  # noqa: BLE001 a failed step is a failed check
+            report.error("ours, their folder", f"{name}: {prompt.name}", error)
+
+    ours = binary.work / "ours" / name.replace("/", "-").replace(" ", "_")
+    try:
+        told = binary.encode(raster, checkpoint, ours, chip_size=case.chip, stride=case.stride, bands=case.bands)
+        report.equal("encode", name, "chips told", told["chips"], len(inputs))
+    except Exception as error:  # noqa: BLE001
+        report.error("encode", name, error)
+        return
+    check_manifest(report, name, ours, theirs)
+    check_features(report, name, ours, theirs)
+
+    try:
+        crossed = reference.answers_from_folder(ours, checkpoint, prompts)
+        for prompt, answer, expected in zip(prompts, crossed, their_answers):
+            report.answer("theirs, our folder", f"{name}: {prompt.name}", answer, expected)
+    except Exception as error:  # noqa: BLE001
+        report.error("theirs, our folder", name, error)
+
+    for prompt, expected in zip(prompts, their_answers):
+        try:
+            answer = binary.query(ours, checkpoint, prompt)
+            report.answer("ours, our folder", f"{name}: {prompt.name}", answer, expected)
+        except Exception as error:  # noqa: BLE001
+            report.error("ours, our folder", f"{name}: {prompt.name}", error)
+
+
+def check_manifest(report, name, ours_folder, theirs_folder):
+    """Row by row, every required column equal; the folders' own paths apart."""
+    try:
+        ours, theirs = (geopandas.read_parquet(folder / "manifest.parquet") for folder in (ours_folder, theirs_folder))
+    except Exception as error:  # noqa: BLE001
+        report.error("manifest", name, error)
+        return
+    report.equal("manifest", name, "required columns first", list(ours.columns[: len(REQUIRED_COLUMNS)]),
+                 REQUIRED_COLUMNS)
+    report.equal("manifest", name, "GeoParquet CRS", ours.crs, theirs.crs)
+    for column in REQUIRED_COLUMNS:
+        if column not in ours:
+            report.error("manifest", name, KeyError(column))
+        elif column == "feature_path":
+            within = [[pathlib.Path(p).relative_to(folder.resolve()).as_posix() for p in frame[column]]
+                      for frame, folder in ((ours, ours_folder), (theirs, theirs_folder))]
+            report.equal("manifest", name, column, *within)
+        elif column in JSON_COLUMNS:
+            report.equal("manifest", name, column, *([json.loads(v) for v in frame[column]] for frame in (ours, theirs)))
+        elif column == "geometry":
+            report.equal("manifest", name, column, *([g.wkb_hex for g in frame.geometry] for frame in (ours, theirs)))
+        else:
+            report.equal("manifest", name, column, *(frame[column].tolist() for frame in (ours, theirs)))
+    plain = pd.read_parquet(ours_folder / "manifest.parquet")  # what a reader without GeoParquet sees
+    report.equal("manifest", name, "WKB for plain readers", [type(v) for v in plain.geometry], [bytes] * len(plain))
+
+
+def check_features(report, name, ours_folder, theirs_folder):
+    """Python geosam loads every chip file of ours and finds the same features in it."""
+    from geosam.models import EncodedImageFeatures
+
+    chips = sorted(path.name for path in (theirs_folder / "features").glob("*.pt"))
+    report.equal("encode", name, "chip files", sorted(p.name for p in (ours_folder / "features").iterdir()), chips)
+    for chip in chips:
+        try:
+            ours, theirs = (EncodedImageFeatures.load(folder / "features" / chip) for folder in (ours_folder, theirs_folder))
+        except Exception as error:  # noqa: BLE001
+            report.error("encode", f"{name}: {chip}", error)
+            continue
+        described = [(e.model_type, e.checkpoint_path, tuple(e.src_shape), tuple(e.dst_shape), e.feature_kind,
+                      str(e.features.dtype)) for e in (ours, theirs)]
+        report.equal("encode", f"{name}: {chip}", "fields", *described)
+        report.close("encode", f"{name}: {chip}", "features", ours.features.numpy(), theirs.features.numpy(), FEATURES)
+
+
+def check_online(report, binary, store, scene, model, seed, checkpoint):
+    """A raster asked directly, without a folder."""
+    name = f"{model}/{seed} {scene.name}"
+    raster = scene.write(binary.work / "rasters")
+    prompts = [scene.world(prompt) for prompt in scene.prompts[:1]]
+    expected = reference_answers(store, "online", lambda ask: reference.answers_online(raster, checkpoint, ask),
+                                 [raster, checkpoint], prompts)
+    for prompt, theirs in zip(prompts, expected):
+        try:
+            ours = binary.query(raster, checkpoint, prompt)
+            report.answer("live query", f"{name}: {prompt.name}", ours, theirs, chips=False)
+        except Exception as error:  # noqa: BLE001
+            report.error("live query", f"{name}: {prompt.name}", error)
+
+
+def check_network_input(report, binary, store, case, checkpoint):
+    """The bytes that enter the network, chip by chip: all equal."""
+    raster = case.scene.write(binary.work / "rasters")
+    folder, inputs = reference_folder(store, case, raster, checkpoint)
+    manifest = pd.read_parquet(folder / "manifest.parquet")
+    for chip_id, transform, shape, expected in zip(manifest.chip_id, manifest["transform"], manifest["shape"], inputs):
+        name = f"{case}: {chip_id}"
+        try:
+            (ours,) = binary.network_input(raster, [window(case.scene, json.loads(transform), json.loads(shape))],
+                                           bands=case.bands)
+            report.same_bytes("network input", name, "bytes that differ", ours, expected)
+        except Exception as error:  # noqa: BLE001
+            report.error("network input", name, error)
+
+
+def window(scene, transform, shape):
+    """Column, row, width and height of a chip on the scene."""
+    column, row = ~scene.transform * (transform[2], transform[5])
+    return round(column), round(row), shape[1], shape[0]

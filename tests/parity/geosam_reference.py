@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""Run Python geosam 0.1.3 the way its users do, and write down what it computed.
+
+    geosam_reference.py cache RASTER CHECKPOINT OUT [--bands 1,2,3] [--chip N] [--stride N] [--crs C] [--res R]
+        build a feature cache: OUT/manifest.parquet and OUT/features/chip_*.pt
+    geosam_reference.py query OUT CHECKPOINT RESULT.npz [--point X,Y,LABEL ...] [--box L,B,R,T] --crs C [--multimask]
+        answer one query from that cache; RESULT.npz: masks, scores, transform, low_res (raw decoder logits), chip_id
+    geosam_reference.py online RASTER CHECKPOINT RESULT.npz [the same prompt options]
+    geosam_reference.py time CHECKPOINT CHIP.u8 [--features OUT.f32] [--encodes N] [--decodes N]
+        encode and decode one square chip (raw RGB bytes) and print every sample in seconds as one line of JSON
+
+The checkpoint's file name must be one of ultralytics' (sam_b.pt, mobile_sam.pt, sam2.1_t.pt, ...): that is how it picks
+the model. parity.py imports the functions.
+"""
+import argparse
+import dataclasses
+import json
+import os
+import pathlib
+import time
+import warnings
+
+os.environ.setdefault("YOLO_VERBOSE", "False")
+warnings.filterwarnings("ignore")
+import numpy as np
+
+IMAGE_SIZE = 1024
+MEAN = np.array([123.675, 116.28, 103.53], np.float64).reshape(3, 1, 1)
+STD = np.array([58.395, 57.12, 57.375], np.float64).reshape(3, 1, 1)
+
+
+@dataclasses.dataclass
+class Answer:
+    """What a query returned: masks [n, h, w], scores [n], low_res [n, 256, 256], and where the masks lie."""
+
+    chip_id: str
+    transform: list
+    masks: np.ndarray
+    scores: np.ndarray
+    low_res: np.ndarray
+
+    def save(self, path):
+        np.savez_compressed(path, **dataclasses.asdict(self))
+
+    @classmethod
+    def load(cls, path):
+        with np.load(path) as file:
+            return cls(str(file["chip_id"]), file["transform"].tolist(), file["masks"], file["scores"], file["low_res"])
+
+
+def model_spec(checkpoint):
+    from geosam.models import ModelSpec
+
+    family = "sam2" if pathlib.Path(checkpoint).name.startswith("sam2") else "sam"
+    return ModelSpec(family, str(checkpoint), device="cpu", imgsz=IMAGE_SIZE)
+
+
+def open_raster(path, bands=None, crs=None, res=None, resampling=None):
+    from geosam.datasets import RasterDataset
+    from rasterio.enums import Resampling
+
+    options = {"resampling": Resampling[resampling]} if resampling else {}
+    return RasterDataset(str(path), indexes=bands, crs=crs, res=res, **options)
+
+
+def build_folder(raster, checkpoint, out, chip=None, stride=None, **reading):
+    """Build a feature folder; return the bytes the network received for each chip, u8 [chips, 3, side, side].
+
+    The bytes are the network's input with the normalisation undone; the caller gets floats where they are no bytes.
+    """
+    from geosam.engines import FeatureCacheBuilder
+
+    builder = FeatureCacheBuilder(open_raster(raster, **reading), model_spec(checkpoint), str(out), chip_size=chip,
+                                  stride=stride)
+    inputs = []
+
+    def record(module, arguments):
+        levels = arguments[0][0].double().numpy() * STD + MEAN
+        levels_rounded = np.rint(levels)
+        assert np.abs(levels - levels_rounded).max() < 1e-3, "the network's input is not made of bytes"
+        inputs.append(levels_rounded.astype(np.uint8))
+
+    hook = builder.adapter.model.model.image_encoder.register_forward_pre_hook(record)
+    builder.build()
+    hook.remove()
+    return np.stack(inputs)
+
+
+def geo_query(prompt):
+    """A WorldPrompt as geosam's query object; coordinates in float64, or its default float32 would move them."""
+    from geosam.query import BoundingBox, Points, PromptSet
+
+    points = box = None
+    if prompt.points:
+        points = Points([p[:2] for p in prompt.points], labels=[p[2] for p in prompt.points], crs=prompt.crs,
+                        dtype=np.float64)
+    if prompt.box:
+        box = BoundingBox(*prompt.box, crs=prompt.crs)
+    if points is not None and box is not None:
+        return PromptSet(points=points, bbox=box)
+    return points if points is not None else box
+
+
+def ask(engine, prompt, **options):
+    """One query with the mask decoder's raw output kept beside the thresholded masks that geosam returns."""
+    network = engine.adapter.model.model
+    decoder = getattr(network, "mask_decoder", None) or network.sam_mask_decoder
+    kept = {}
+    hook = decoder.register_forward_hook(lambda module, inputs, output: kept.update(low_res=output[0].float().numpy()))
+    try:
+        result = engine.query(geo_query(prompt), multimask_output=prompt.multimask, **options)
+    finally:
+        hook.remove()
+    low_res = kept["low_res"].reshape(-1, *kept["low_res"].shape[-2:])
+    return Answer(result.chip_id or "", [float(v) for v in list(result.mask_transform)[:6]],
+                  np.asarray(result.mask_array, bool), np.asarray(result.scores, np.float32), low_res)
+
+
+def answers_from_folder(folder, checkpoint, prompts):
+    from geosam.engines import FeatureQueryEngine
+
+    engine = FeatureQueryEngine(str(folder), model_spec(checkpoint))
+    return [ask(engine, prompt) for prompt in prompts]
+
+
+def answers_online(raster, checkpoint, prompts, **reading):
+    """Answers with one cache for all prompts, as the plugin keeps it."""
+    from geosam.engines import OnlineQueryCache, OnlineQueryEngine
+
+    engine, cache = OnlineQueryEngine(open_raster(raster, **reading), model_spec(checkpoint)), OnlineQueryCache()
+    return [ask(engine, prompt, cache=cache) for prompt in prompts]
+
+
+def time_model(checkpoint, chip, encodes, decodes):
+    """Samples in seconds of encoding `chip` (u8 [side, side, 3]) and of answering one point; and the features."""
+    from geosam.models import build_model_adapter
+
+    adapter = build_model_adapter(model_spec(checkpoint))
+    encoded = adapter.encode_image(chip)  # warm-up
+
+    def sample(work, count):
+        samples = []
+        for index in range(count):
+            start = time.perf_counter()
+            work(index)
+            samples.append(time.perf_counter() - start)
+        return samples
+
+    def decode(index):
+        adapter.predict_features(encoded, points=[[500.0 + index, 500.0]], labels=[1])
+
+    encode_s = sample(lambda _: adapter.encode_image(chip), encodes)
+    sample(decode, 2)
+    return {"encode_s": encode_s, "decode_s": sample(decode, decodes)}, encoded.features
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    commands = parser.add_subparsers(dest="command", required=True)
+    for name, positional in {"cache": ["raster", "checkpoint", "out"], "query": ["folder", "checkpoint", "result"],
+                             "online": ["raster", "checkpoint", "result"], "time": ["checkpoint", "chip"]}.items():
+        sub = commands.add_parser(name)
+        for argument in positional:
+            sub.add_argument(argument)
+        if name in ("cache", "online"):
+            sub.add_argument("--bands", type=lambda text: [int(band) for band in text.split(",")])
+            sub.add_argument("--res", type=float)
+        if name == "cache":
+            sub.add_argument("--chip", type=int)
+            sub.add_argument("--stride", type=int)
+        if name in ("cache", "query", "online"):
+            sub.add_argument("--crs", required=name != "cache")
+        if name in ("query", "online"):
+            sub.add_argument("--point", action="append", default=[])
+            sub.add_argument("--box")
+            sub.add_argument("--multimask", action="store_true")
+        if name == "time":
+            sub.add_argument("--features")
+            sub.add_argument("--encodes", type=int, default=1)
+            sub.add_argument("--decodes", type=int, default=12)
+    args = parser.parse_args()
+
+    if args.command == "cache":
+        start = time.perf_counter()
+        build_folder(args.raster, args.checkpoint, args.out, args.chip, args.stride, bands=args.bands, crs=args.crs,
+                     res=args.res)
+        print(json.dumps({"manifest": f"{args.out}/manifest.parquet", "seconds": time.perf_counter() - start}))
+    elif args.command == "time":
+        chip = np.fromfile(args.chip, np.uint8).reshape(IMAGE_SIZE, IMAGE_SIZE, 3)
+        samples, features = time_model(args.checkpoint, chip, args.encodes, args.decodes)
+        if args.features:
+            features.numpy().astype("<f4").tofile(args.features)
+        print(json.dumps(samples))
+    else:
+        from scenes import WorldPrompt
+
+        points = [[float(v) for v in (point + ",1").split(",")[:3]] for point in args.point]
+        box = [float(v) for v in args.box.split(",")] if args.box else []
+        prompt = WorldPrompt("", [[x, y, int(label)] for x, y, label in points], box, args.multimask, args.crs)
+        if args.command == "query":
+            (answer,) = answers_from_folder(args.folder, args.checkpoint, [prompt])
+        else:
+            (answer,) = answers_online(args.raster, args.checkpoint, [prompt], bands=args.bands, res=args.res)
+        answer.save(args.result)
+        print(json.dumps({"chip_id": answer.chip_id, "scores": answer.scores.tolist(),
+                          "mask_pixels": answer.masks.sum((1, 2)).tolist(), "shape": list(answer.masks.shape)}))
+
+
+if __name__ == "__main__":
+    main()

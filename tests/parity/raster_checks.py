@@ -1,0 +1,129 @@
+"""Rasters as rasterio and Python geosam read them: what they are, how they warp, which chips they make, which pixels."""
+import math
+
+import numpy as np
+import rasterio
+from rasterio.crs import CRS
+
+import geosam_reference as reference
+from checks import EXACT
+from scenes import CITY, COAST, FIELDS, RELIEF, SCENES, TALL
+
+# Coordinates of warped grids may differ in the last digits: two builds of PROJ. In pixels.
+WARPED_PLACE = 1e-6
+# Warped floats: the two builds of GDAL approximate the same transform at other points. Relative, Frobenius norm.
+WARPED_FLOATS = 2e-3
+
+WARPS = (  # scene, options of both sides
+    (COAST, {"crs": "EPSG:32650"}),
+    (COAST, {"crs": "EPSG:32650", "res": 1.0}),
+    (COAST, {"crs": "EPSG:3857"}),
+    (CITY, {"crs": "EPSG:4326"}),
+    (CITY, {"res": 0.8}),
+    (FIELDS, {"crs": "EPSG:32634", "res": 12.5}),
+    (RELIEF, {"crs": "EPSG:3857"}),
+)
+RESAMPLINGS = ("nearest", "bilinear", "average")
+
+
+def check_rasters(report, binary):
+    for scene in SCENES.values():
+        raster = scene.write(binary.work / "rasters")
+        check_info(report, binary, scene, raster)
+        check_pixels(report, binary, scene, raster)
+        check_chips(report, binary, scene.name, raster, {"chip_size": 512, "stride": 384})
+    extent = tuple(round(v, 1) for v in rasterio.open(CITY.write(binary.work / "rasters")).bounds)
+    extent = (extent[0] + 100.2, extent[1] + 30.7, extent[2] - 55.1, extent[3] - 140.9)
+    check_chips(report, binary, f"{CITY.name} extent", CITY.write(binary.work / "rasters"),
+                {"chip_size": 512, "stride": 256}, extent=extent)
+    for scene, options in WARPS:
+        raster = scene.write(binary.work / "rasters")
+        name = f"{scene.name} {' '.join(map(str, options.values()))}"
+        check_chips(report, binary, name, raster, {"chip_size": 400, "stride": 300, **options}, place=WARPED_PLACE)
+        check_warp(report, binary, name, scene, raster, options)
+
+
+def check_info(report, binary, scene, raster):
+    """`geosam info` against rasterio."""
+    try:
+        told = binary.json("info", raster)
+        with rasterio.open(raster) as dataset:
+            report.equal("rasters", scene.name, "shape", list(shape(told["shape"])), list(dataset.shape))
+            report.equal("rasters", scene.name, "transform", told["transform"], list(dataset.transform)[:6])
+            report.equal("rasters", scene.name, "bounds", told["bounds"], list(dataset.bounds))
+            report.equal("rasters", scene.name, "CRS", CRS.from_user_input(told["crs"]), dataset.crs)
+            report.equal("rasters", scene.name, "bands", told["bands"], dataset.count)
+            report.equal("rasters", scene.name, "dtype", told["dtype"], dataset.dtypes[0])
+    except Exception as error:  # noqa: BLE001 a failed step is a failed check
+        report.error("rasters", scene.name, error)
+
+
+def shape(value):
+    """[height, width] or {"height": …, "width": …}."""
+    return (value["height"], value["width"]) if isinstance(value, dict) else value
+
+
+def check_chips(report, binary, name, raster, options, place=0.0, extent=None):
+    """`geosam chips` against chip_extent_rectangles_for_source; the difference in pixels."""
+    from geosam.runtime import chip_extent_rectangles_for_source
+
+    try:
+        theirs = chip_extent_rectangles_for_source(raster, extent=extent, **options)
+        told = binary.json("chips", raster, *(f"--{k.replace('_', '-')}={v}" for k, v in options.items()),
+                           *([f"--extent={','.join(map(repr, extent))}"] if extent else []))
+        ours = told["rectangles"]
+        if len(ours) != len(theirs):
+            report.equal("rasters", name, "number of chips", len(ours), len(theirs))
+            return
+        grid = reference.open_raster(raster, crs=options.get("crs"), res=options.get("res")).grid
+        difference = np.abs(np.array(ours) - np.array(theirs)) / abs(grid.transform.a)
+        report.add("rasters", name, "chip rectangles (px)", float(difference.max()), place)
+    except Exception as error:  # noqa: BLE001
+        report.error("rasters", name, error)
+
+
+def check_pixels(report, binary, scene, raster):
+    """A window somewhere inside, and one row and column of the far corner."""
+    _, height, width = scene.shape
+    dataset = reference.open_raster(raster)
+    for column, row, w, h in ((width // 3, height // 4, width // 2, height // 3), (width - 1, height - 1, 1, 1)):
+        name = f"{scene.name} window {column},{row} {w}×{h}"
+        try:
+            theirs = dataset.read_window(row_off=row, col_off=column, height=h, width=w).image
+            ours, told = binary.read_window(raster, (column, row, w, h))
+            report.equal("rasters", name, "dtype", told["dtype"], str(theirs.dtype))
+            report.same_bytes("rasters", name, "pixels that differ", ours, theirs)
+        except Exception as error:  # noqa: BLE001
+            report.error("rasters", name, error)
+
+
+def check_warp(report, binary, name, scene, raster, options):
+    """The whole warped raster under several resamplings."""
+    for resampling in RESAMPLINGS:
+        label = f"{name} {resampling}"
+        try:
+            dataset = reference.open_raster(raster, resampling=resampling, **options)
+            height, width = dataset.shape
+            theirs = dataset.read_window(row_off=0, col_off=0, height=height, width=width).image
+            ours, told = binary.read_window(raster, (0, 0, width, height), resampling=resampling, **options)
+            report.equal("warped rasters", label, "shape", list(shape(told["grid_shape"])), [height, width])
+            place = np.abs(np.array(told["transform"]) - np.array(list(dataset.transform)[:6])) / abs(dataset.transform.a)
+            report.add("warped rasters", label, "transform (px)", float(place.max()), WARPED_PLACE)
+            if theirs.dtype == np.float32:
+                check_floats(report, label, ours, theirs, scene.nodata)
+            else:
+                report.same_bytes("warped rasters", label, "pixels that differ", ours, theirs)
+        except Exception as error:  # noqa: BLE001
+            report.error("warped rasters", label, error)
+
+
+def check_floats(report, label, ours, theirs, nodata):
+    """Valid pixels within a tolerance; validity itself may differ along the edge of the nodata, by a pixel's width."""
+    if ours.shape != theirs.shape:
+        report.equal("warped rasters", label, "shape", ours.shape, theirs.shape)
+        return
+    valid = [(a != nodata) & np.isfinite(a) for a in (ours, theirs)]
+    both = valid[0] & valid[1]
+    report.close("warped rasters", label, "valid floats", ours[both], theirs[both], WARPED_FLOATS)
+    edge = math.hypot(*ours.shape[-2:]) * 4 * len(ours)
+    report.add("warped rasters", label, "validity that differs", float(np.count_nonzero(valid[0] != valid[1])), edge)
