@@ -27,10 +27,10 @@ impl Shape {
         Self::new(side, side)
     }
 
-    /// Number of pixels.
+    /// Number of pixels; the largest `usize` if there are more.
     #[must_use]
     pub const fn area(self) -> usize {
-        self.height * self.width
+        self.height.saturating_mul(self.width)
     }
 }
 
@@ -115,13 +115,13 @@ impl Window {
     /// First column past the window.
     #[must_use]
     pub const fn column_end(&self) -> i64 {
-        self.column + self.shape.width as i64
+        self.column.saturating_add_unsigned(self.shape.width as u64)
     }
 
     /// First row past the window.
     #[must_use]
     pub const fn row_end(&self) -> i64 {
-        self.row + self.shape.height as i64
+        self.row.saturating_add_unsigned(self.shape.height as u64)
     }
 
     /// The part of the window that lies on a raster of `shape`, or `None` if there is none.

@@ -37,6 +37,10 @@ impl PixelAnchor {
     }
 }
 
+/// How far, in pixels, a prompt may lie off the grid and still count as on its edge. World coordinates of 10⁷ with pixels of
+/// a centimetre round to 2·10⁻⁷ pixels.
+const EDGE_ROUNDING: f64 = 1e-6;
+
 /// A fixed pixel grid on the map.
 #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
 pub struct GeoGrid {
@@ -98,10 +102,18 @@ impl GeoGrid {
     /// `anchor` of the pixel.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] with fewer than two coordinates on an axis, or when they do not advance.
+    /// [`Error::InvalidArgument`] with fewer than two coordinates on an axis, when they do not advance, or when one lies half
+    /// a pixel or more from where even spacing puts it.
     pub fn from_xy(x: &[f64], y: &[f64], crs: Crs, anchor: PixelAnchor) -> Result<Self> {
         let step = |values: &[f64]| match values {
-            [first, .., last] => Ok((last - first) / (values.len() - 1) as f64),
+            [first, .., last] => {
+                let step = (last - first) / (values.len() - 1) as f64;
+                let off = |(i, value): (usize, &f64)| (value - (first + i as f64 * step)).abs() >= step.abs() / 2.0;
+                match values.iter().enumerate().find(|entry| off(*entry)) {
+                    Some((_, value)) => Err(Error::invalid_argument("x and y", "evenly spaced coordinates", value)),
+                    None => Ok(step),
+                }
+            }
             _ => Err(Error::invalid_argument("x and y", "at least two coordinates on each axis", values.len())),
         };
         let (x_step, y_step) = (step(x)?, step(y)?);
@@ -232,16 +244,21 @@ impl GeoGrid {
             return Ok(Window::whole(self.shape));
         }
         let pixels = self.pixel_box(region);
-        let (column, row) = (pixels.left.floor() as i64, pixels.top.floor() as i64);
-        let height = pixels.bottom.ceil() as i64 - row;
-        let width = pixels.right.ceil() as i64 - column;
-        Window::new(column, row, Shape::new(height.max(0) as usize, width.max(0) as usize)).clip(self.shape).ok_or_else(
-            || Error::OutOfBounds {
+        // Clipped before the size is taken: the difference of two coordinates far away might not fit.
+        let span = |from: f64, to: f64, size: usize| {
+            let (from, to) = ((from.floor() as i64).max(0), (to.ceil() as i64).min(size as i64));
+            (from, to.saturating_sub(from).max(0) as usize)
+        };
+        let (column, width) = span(pixels.left, pixels.right, self.shape.width);
+        let (row, height) = span(pixels.top, pixels.bottom, self.shape.height);
+        if width == 0 || height == 0 {
+            return Err(Error::OutOfBounds {
                 what: "the region".to_string(),
                 location: region.to_string(),
                 container: format!("the raster, which covers {}", self.bounds()),
-            },
-        )
+            });
+        }
+        Ok(Window::new(column, row, Shape::new(height, width)))
     }
 
     /// The view of the grid on a region: [`GeoGrid::window`] of [`GeoGrid::window_of`].
@@ -299,27 +316,29 @@ impl GeoGrid {
         }
         if let Some(bbox) = prompt.bbox() {
             let on_grid = self.pixel_box(bbox);
-            let (width, height) = (self.shape.width as f64, self.shape.height as f64);
-            if on_grid.left < 0.0 || on_grid.top < 0.0 || on_grid.right > width || on_grid.bottom > height {
+            let corners = [PixelPoint::new(on_grid.left, on_grid.top), PixelPoint::new(on_grid.right, on_grid.bottom)];
+            let [Some(first), Some(last)] = corners.map(|p| self.snap_to_grid(p)) else {
                 return Err(self.off_grid("the box", bbox.to_string()));
-            }
-            pixels.bbox = Some(on_grid);
+            };
+            pixels.bbox = Some(PixelBox { left: first.column, top: first.row, right: last.column, bottom: last.row });
         }
         Ok(pixels)
     }
 
     fn to_pixel_points(&self, points: &Points) -> Result<(Vec<PixelPoint>, Vec<crate::points::Label>)> {
-        let on_grid = |(p, label)| {
-            let at = self.to_pixel(p);
-            let inside = (0.0..=self.shape.width as f64).contains(&at.column)
-                && (0.0..=self.shape.height as f64).contains(&at.row);
-            if inside {
-                Ok((at, label))
-            } else {
-                Err(self.off_grid("the point", format!("{}, {} ({})", p.x, p.y, self.crs)))
-            }
+        let on_grid = |(p, label)| match self.snap_to_grid(self.to_pixel(p)) {
+            Some(at) => Ok((at, label)),
+            None => Err(self.off_grid("the point", format!("{}, {} ({})", p.x, p.y, self.crs))),
         };
         points.iter().map(on_grid).collect()
+    }
+
+    /// The position moved onto the grid's edge if it lies off it by rounding only, `None` if it lies further off.
+    fn snap_to_grid(&self, p: PixelPoint) -> Option<PixelPoint> {
+        let (width, height) = (self.shape.width as f64, self.shape.height as f64);
+        let is_near = |at: f64, size: f64| (-EDGE_ROUNDING..=size + EDGE_ROUNDING).contains(&at);
+        (is_near(p.column, width) && is_near(p.row, height))
+            .then(|| PixelPoint::new(p.column.clamp(0.0, width), p.row.clamp(0.0, height)))
     }
 
     fn off_grid(&self, what: &str, location: String) -> Error {

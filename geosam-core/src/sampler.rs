@@ -33,7 +33,7 @@ impl GridGeoSampler {
         }
         let sampler = Self { extent, chip, stride };
         let (rows, columns) = sampler.starts_per_axis();
-        let count = rows as u64 * columns as u64;
+        let count = (rows as u64).saturating_mul(columns as u64);
         if count > Self::MAX_CHIPS {
             return Err(Error::TooLarge {
                 what: format!("a grid of {} pixels in chips of {chip} every {stride} pixels", extent.shape),

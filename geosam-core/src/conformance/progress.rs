@@ -23,17 +23,27 @@ pub fn progress(progress: &dyn Progress) {
     });
 }
 
-/// A [`Progress`] that remembers what it was told, to test code that reports; it cancels once `cancel_at` percent are
-/// reached, if that is given.
+/// A [`Progress`] that remembers what it was told, to test code that reports.
 #[derive(Debug, Default)]
 pub struct ProgressLog {
-    /// Percent at which the user asks to stop.
-    pub cancel_at: Option<f64>,
+    cancel_at: Option<f64>,
     percents: Mutex<Vec<f64>>,
     messages: Mutex<Vec<String>>,
 }
 
 impl ProgressLog {
+    /// A log that is never cancelled.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// A log that asks to stop once `percent` are reached.
+    #[must_use]
+    pub fn canceling_at(percent: f64) -> Self {
+        Self { cancel_at: Some(percent), ..Self::default() }
+    }
+
     /// Every percentage so far, in order.
     #[must_use]
     pub fn percents(&self) -> Vec<f64> {

@@ -1,0 +1,9 @@
+//! Tests of geosam-core through its public interface.
+#![allow(clippy::unwrap_used)]
+
+mod conformance;
+mod edges;
+mod golden;
+mod points_table;
+mod statistics;
+mod vectorize;
