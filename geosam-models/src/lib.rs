@@ -1,9 +1,17 @@
 //! SAM-family models of geosam in burn.
 
-pub mod checkpoint;
+mod checkpoint;
+mod device;
 mod kernels;
+mod load;
 mod nn;
+mod postprocess;
+mod preprocess;
 mod sam;
 mod weights;
 
+pub use checkpoint::{Architecture, Checkpoint, Container, Layout, RandomWeights, Recognised, recognise, write_checkpoint};
+pub use device::DeviceChoice;
+pub use load::ModelOptions;
+pub use sam::{ImageEncoderConfig, Sam, SamConfig, TinyVitConfig, VitConfig};
 pub use weights::TensorSource;

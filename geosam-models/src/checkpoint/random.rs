@@ -13,11 +13,16 @@ use crate::weights::TensorSource;
 /// their size from layer to layer; norms are near one, biases near zero, position tables and embeddings clearly not.
 #[derive(Clone, Copy, Debug)]
 pub struct RandomWeights {
-    /// Different seeds give different weights.
-    pub seed: u64,
+    seed: u64,
 }
 
 impl RandomWeights {
+    /// The weights of a seed; different seeds give different weights.
+    #[must_use]
+    pub const fn new(seed: u64) -> Self {
+        Self { seed }
+    }
+
     /// The values of a tensor, row-major.
     #[must_use]
     pub fn values(&self, name: &str, shape: &[usize]) -> Vec<f32> {
@@ -121,11 +126,11 @@ mod tests {
 
     #[test]
     fn values_depend_on_seed_and_name_alone() {
-        let weights = RandomWeights { seed: 3 };
+        let weights = RandomWeights::new(3);
         let first = weights.values("a.weight", &[4, 5]);
         assert_eq!(first, weights.values("a.weight", &[4, 5]));
         assert_ne!(first, weights.values("b.weight", &[4, 5]));
-        assert_ne!(first, RandomWeights { seed: 4 }.values("a.weight", &[4, 5]));
+        assert_ne!(first, RandomWeights::new(4).values("a.weight", &[4, 5]));
     }
 
     #[test]
@@ -143,10 +148,10 @@ mod tests {
             ("mask_tokens.weight", &[4, 1024], 0.0, 0.5),
             ("patch_embed.proj.weight", &[64, 4, 4, 4], 0.0, 0.125),
         ] {
-            let (found_mean, found_deviation) = moments(&RandomWeights { seed: 0 }.values(name, shape));
+            let (found_mean, found_deviation) = moments(&RandomWeights::new(0).values(name, shape));
             assert!((found_mean - mean).abs() < TOLERANCE * deviation, "{name}: mean {found_mean}");
             assert!((found_deviation / deviation - 1.0).abs() < TOLERANCE, "{name}: deviation {found_deviation}");
         }
-        assert!(RandomWeights { seed: 0 }.values("bn.running_var", &[512]).iter().all(|v| *v >= 1.0));
+        assert!(RandomWeights::new(0).values("bn.running_var", &[512]).iter().all(|v| *v >= 1.0));
     }
 }

@@ -1,0 +1,219 @@
+//! What a checkpoint is, from the names and shapes of its tensors.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use geosam_core::torch_file::{TensorDtype, TensorRef};
+use geosam_core::{Error, ModelDefinition, ModelType, Result};
+
+use super::container::Container;
+use super::tensor_index::TensorIndex;
+use crate::sam::{ImageEncoderConfig, SamConfig};
+
+/// Whose tensor names a checkpoint uses.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Layout {
+    /// Those of the official releases, which ultralytics uses, too.
+    Official,
+    /// Those of the `transformers` library.
+    HuggingFace,
+}
+
+impl std::fmt::Display for Layout {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(match self {
+            Self::Official => "official",
+            Self::HuggingFace => "Hugging Face",
+        })
+    }
+}
+
+/// The network that a checkpoint's tensors make.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Architecture {
+    /// SAM or MobileSAM, of published or other size.
+    Sam(SamConfig),
+    /// SAM 2 or 2.1, whose trunk is a Hiera.
+    Sam2 {
+        /// Channels of a token in the first stage.
+        width: usize,
+        /// Number of blocks.
+        depth: usize,
+    },
+    /// SAM 3.
+    Sam3,
+    /// SAM 3.1, with one memory for several objects.
+    Sam3Multiplex,
+}
+
+/// What [`crate::recognise`] finds out about a checkpoint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recognised {
+    /// Identifier of the registry, e.g. `sam_b`; for sizes that were never published one that names them.
+    pub model_id: String,
+    /// Name for people.
+    pub label: String,
+    /// Family.
+    pub model_type: ModelType,
+    /// The network.
+    pub architecture: Architecture,
+    /// Kind of the file.
+    pub container: Container,
+    /// Whose names the file uses.
+    pub layout: Layout,
+    /// Type of most of the values.
+    pub dtype: TensorDtype,
+    /// Number of tensors in the file.
+    pub tensors: usize,
+}
+
+impl std::fmt::Display for Recognised {
+    /// For example `SAM ViT-B, official layout, 314 tensors, f32`.
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let dtype = match self.dtype {
+            TensorDtype::F64 => "f64",
+            TensorDtype::F32 => "f32",
+            TensorDtype::F16 => "f16",
+            TensorDtype::BF16 => "bf16",
+            other => other.name(),
+        };
+        write!(f, "{}, {} layout, {} tensors, {dtype}", self.label, self.layout, self.tensors)
+    }
+}
+
+/// Families by a name (or the start of names) that no other family has.
+const MARKS: [(&str, Family, Layout); 9] = [
+    ("image_encoder.trunk.blocks.0.", Family::Sam2, Layout::Official),
+    ("image_encoder.patch_embed.seq.", Family::MobileSam, Layout::Official),
+    ("image_encoder.blocks.0.attn.qkv.", Family::SamVit, Layout::Official),
+    ("detector.backbone.vision_backbone.trunk.", Family::Sam3, Layout::Official),
+    ("vision_encoder.layers.0.attn.qkv.", Family::SamVit, Layout::HuggingFace),
+    ("vision_encoder.backbone.blocks.0.", Family::Sam2, Layout::HuggingFace),
+    ("detector_model.vision_encoder.backbone.", Family::Sam3, Layout::HuggingFace),
+    ("vision_encoder.backbone.embeddings.", Family::Sam3, Layout::HuggingFace),
+    ("vision_encoder.backbone.layers.0.", Family::Sam3, Layout::HuggingFace),
+];
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Family {
+    SamVit,
+    MobileSam,
+    Sam2,
+    Sam3,
+}
+
+/// The family and layout of tensors, under the names of the file.
+pub(super) fn family(path: &Path, tensors: &BTreeMap<String, TensorRef>) -> Result<(Family, Layout)> {
+    let index = TensorIndex { path, tensors };
+    let found = MARKS.iter().find(|(mark, ..)| index.has(mark));
+    found.map(|(_, family, layout)| (*family, *layout)).ok_or_else(|| {
+        let names: Vec<_> = tensors.keys().take(4).map(String::as_str).collect();
+        let found = format!("{} other tensors ({}, …)", tensors.len(), names.join(", "));
+        Error::invalid_file(path, "SAM checkpoint", "the tensors of SAM, MobileSAM, SAM 2 or SAM 3", found)
+    })
+}
+
+/// Identifier, name and network. `index` has official names where the layout is translated.
+pub(super) fn identify(
+    path: &Path,
+    family: Family,
+    layout: Layout,
+    index: &TensorIndex<'_>,
+) -> Result<(String, String, Architecture)> {
+    match family {
+        Family::SamVit => {
+            let config = index.vit_config()?;
+            let id = match (config.width, config.depth) {
+                (768, 12) => Some("sam_b"),
+                (1024, 24) => Some("sam_l"),
+                (1280, 32) => Some("sam_h"),
+                _ => None,
+            };
+            let (width, depth) = (config.width, config.depth);
+            let architecture = Architecture::Sam(SamConfig { image_encoder: ImageEncoderConfig::Vit(config) });
+            Ok(named(id, architecture, || {
+                (format!("sam_vit_{width}x{depth}"), format!("SAM ViT of width {width} and depth {depth}"))
+            }))
+        }
+        Family::MobileSam => {
+            let config = index.tiny_vit_config()?;
+            let widths = config.widths.map(|width| width.to_string());
+            let architecture = Architecture::Sam(SamConfig { image_encoder: ImageEncoderConfig::Tiny(config) });
+            let id = (architecture == Architecture::Sam(SamConfig::mobile())).then_some("mobile_sam");
+            Ok(named(id, architecture, || {
+                (
+                    format!("mobile_sam_{}", widths.join("-")),
+                    format!("MobileSAM of widths {}", widths.join(", ")),
+                )
+            }))
+        }
+        Family::Sam2 => {
+            let (width, depth) = index.hiera_size(layout)?;
+            let version = if is_sam21(path, index) { "2.1" } else { "2" };
+            let size = match (width, depth) {
+                (96, 12) => Some("t"),
+                (96, 16) => Some("s"),
+                (112, 24) => Some("b"),
+                (144, 48) => Some("l"),
+                _ => None,
+            };
+            let id = size.map(|size| format!("sam{version}_{size}"));
+            Ok(named(id.as_deref(), Architecture::Sam2 { width, depth }, || {
+                (
+                    format!("sam{version}_hiera_{width}x{depth}"),
+                    format!("SAM {version} of width {width} and depth {depth}"),
+                )
+            }))
+        }
+        Family::Sam3 => {
+            let multiplex = index.has("tracker.model.") || index.has(INTERACTIVE_NECK);
+            let (id, architecture) = if multiplex {
+                ("sam3.1_multiplex", Architecture::Sam3Multiplex)
+            } else {
+                ("sam3", Architecture::Sam3)
+            };
+            Ok(named(Some(id), architecture, Default::default))
+        }
+    }
+}
+
+/// SAM 3.1's third neck.
+const INTERACTIVE_NECK: &str = "detector.backbone.vision_backbone.interactive_convs.";
+
+/// SAM 2.1 has tensors for video that SAM 2 lacks. Files without any video tensors cannot be told apart by content;
+/// there the file's name decides.
+fn is_sam21(path: &Path, index: &TensorIndex<'_>) -> bool {
+    if ["no_obj_embed_spatial", "obj_ptr_tpos_proj.", "occlusion_spatial_embedding_parameter"]
+        .iter()
+        .any(|name| index.has(name))
+    {
+        return true;
+    }
+    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
+    !index.has("memory_encoder.") && name.contains("sam2.1")
+}
+
+/// A published model by its identifier, or else what `other` calls it.
+fn named(
+    id: Option<&str>,
+    architecture: Architecture,
+    other: impl FnOnce() -> (String, String),
+) -> (String, String, Architecture) {
+    match id.and_then(|id| ModelDefinition::by_id(id).ok()) {
+        Some(definition) => (definition.model_id.to_string(), definition.label.to_string(), architecture),
+        None => {
+            let (id, label) = other();
+            (id, label, architecture)
+        }
+    }
+}
+
+/// The type of most of the values.
+pub(super) fn prevailing_dtype(tensors: &BTreeMap<String, TensorRef>) -> TensorDtype {
+    let mut counts = BTreeMap::<TensorDtype, usize>::new();
+    for tensor in tensors.values() {
+        let count = counts.entry(tensor.dtype()).or_default();
+        *count = count.saturating_add(tensor.element_count().unwrap_or(usize::MAX));
+    }
+    counts.into_iter().max_by_key(|(_, count)| *count).map_or(TensorDtype::F32, |(dtype, _)| dtype)
+}
