@@ -10,8 +10,10 @@ mod preprocess;
 mod sam;
 mod weights;
 
-pub use checkpoint::{Architecture, Checkpoint, Container, Layout, RandomWeights, Recognised, recognise, write_checkpoint};
+pub use checkpoint::{
+    Architecture, Checkpoint, Container, Layout, RandomWeights, Recognised, recognise, write_checkpoint,
+};
 pub use device::DeviceChoice;
-pub use load::ModelOptions;
+pub use load::{ModelOptions, load_model};
 pub use sam::{ImageEncoderConfig, Sam, SamConfig, TinyVitConfig, VitConfig};
 pub use weights::TensorSource;

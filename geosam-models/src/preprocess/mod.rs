@@ -1,0 +1,98 @@
+//! From a chip's bytes to the network's input.
+//!
+//! Every family sees the same letterbox ([`Letterbox`]); the two modes of [`Preprocess`] differ in the resampling
+//! filter, the channel order and what the padding holds:
+//!
+//! | | `Standard` | `Geosam01` |
+//! |---|---|---|
+//! | resize | Pillow's antialiased bilinear | OpenCV's integer bilinear |
+//! | channels | R, G, B | B, G, R |
+//! | padding | 0 after normalisation | 114 before normalisation |
+
+mod letterbox;
+mod mask_prompt;
+mod opencv;
+mod pillow;
+
+use std::borrow::Cow;
+
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use geosam_core::{ModelImage, Preprocess, Shape};
+use rayon::prelude::*;
+
+pub(crate) use letterbox::Letterbox;
+pub(crate) use mask_prompt::mask_input;
+
+/// Byte that Python geosam's letterbox is filled with.
+const GEOSAM01_FILL: usize = 114;
+
+/// Mean and standard deviation of each network channel on the scale 0 to 255.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Normalization {
+    pub(crate) mean: [f32; 3],
+    pub(crate) std: [f32; 3],
+}
+
+impl Normalization {
+    /// The statistics SAM, MobileSAM and SAM 2 were trained with.
+    pub(crate) const IMAGENET: Self = Self { mean: [123.675, 116.28, 103.53], std: [58.395, 57.12, 57.375] };
+
+    /// The normalised value of every byte in one channel.
+    fn table(&self, channel: usize) -> [f32; 256] {
+        std::array::from_fn(|byte| (byte as f32 - self.mean[channel]) / self.std[channel])
+    }
+}
+
+/// The network's input for `image`.
+///
+/// # Shapes
+/// - output: `[1, 3, size, size]`
+pub(crate) fn prepare(
+    image: &ModelImage,
+    size: usize,
+    mode: Preprocess,
+    normalization: Normalization,
+    device: &Device,
+) -> Tensor<4> {
+    let values = normalized(image, size, mode, normalization);
+    Tensor::from_data(TensorData::new(values, [1, 3, size, size]), (device, DType::F32))
+}
+
+/// `[3, size, size]` row-major.
+fn normalized(image: &ModelImage, size: usize, mode: Preprocess, normalization: Normalization) -> Vec<f32> {
+    let content = Letterbox::new(image.shape(), size).content();
+    let rgb = resized(image, content, mode);
+    let mut planes = vec![0.0; 3 * size * size];
+    planes.par_chunks_mut(size * size).enumerate().for_each(|(channel, plane)| {
+        let table = normalization.table(channel);
+        let (source, padding) = match mode {
+            Preprocess::Standard => (channel, 0.0),
+            Preprocess::Geosam01 => (2 - channel, table[GEOSAM01_FILL]),
+        };
+        for (row, out) in plane.chunks_exact_mut(size).enumerate() {
+            let filled = if row < content.height { content.width } else { 0 };
+            out[filled..].fill(padding);
+            if filled > 0 {
+                let pixels = rgb[3 * row * content.width..][..3 * content.width].chunks_exact(3);
+                for (value, pixel) in out.iter_mut().zip(pixels) {
+                    *value = table[usize::from(pixel[source])];
+                }
+            }
+        }
+    });
+    planes
+}
+
+/// Interleaved bytes of the image at `shape`.
+fn resized(image: &ModelImage, shape: Shape, mode: Preprocess) -> Cow<'_, [u8]> {
+    if image.shape() == shape {
+        return Cow::Borrowed(image.rgb());
+    }
+    Cow::Owned(match mode {
+        Preprocess::Standard => pillow::resize(image.rgb(), image.shape(), shape),
+        Preprocess::Geosam01 => opencv::resize(image.rgb(), image.shape(), shape),
+    })
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,124 @@
+#![allow(clippy::unwrap_used)]
+
+use geosam_core::{Label, MaskPrompt, PixelBox, PixelPoint, PixelPrompt, PredictOptions, Preprocess, conformance};
+
+use super::*;
+
+fn model() -> Sam {
+    Sam::random(&SamConfig::small(), 1, &ModelOptions::default()).unwrap()
+}
+
+fn gradient(shape: Shape) -> ModelImage {
+    ModelImage::new(shape, (0..3 * shape.area()).map(|i| (i * 7 % 251) as u8).collect()).unwrap()
+}
+
+fn click(column: f64, row: f64) -> PixelPrompt {
+    PixelPrompt {
+        points: vec![PixelPoint::new(column, row)],
+        labels: vec![Label::Foreground],
+        ..PixelPrompt::default()
+    }
+}
+
+fn outline(left: f64, top: f64, right: f64, bottom: f64) -> PixelPrompt {
+    PixelPrompt { bbox: Some(PixelBox { left, top, right, bottom }), ..PixelPrompt::default() }
+}
+
+#[test]
+fn keeps_the_contract_of_a_segmenter() {
+    conformance::segmenter(&model());
+    let geosam01 = ModelOptions { preprocess: Preprocess::Geosam01, ..ModelOptions::default() };
+    conformance::segmenter(&Sam::random(&SamConfig::small(), 1, &geosam01).unwrap());
+}
+
+#[test]
+fn seeds_decide_the_weights() {
+    let features = |seed| {
+        let model = Sam::random(&SamConfig::small(), seed, &ModelOptions::default()).unwrap();
+        model.encode(&[gradient(Shape::square(40))]).unwrap().remove(0)
+    };
+    assert_eq!(features(1), features(1));
+    assert_ne!(features(1).payload, features(2).payload);
+    assert!(matches!(model().open(&features(2)), Err(Error::ModelMismatch { .. })));
+}
+
+#[test]
+fn checkpoints_are_compared_by_name_whatever_their_folder() {
+    let model = model();
+    let mut features = model.encode(&[gradient(Shape::square(40))]).unwrap().remove(0);
+    let name = model.spec().model_id.clone();
+    for folder in ["/elsewhere/", "C:\\models\\", ""] {
+        features.checkpoint_path = format!("{folder}{name}");
+        model.open(&features).unwrap();
+    }
+    features.checkpoint_path = format!("/elsewhere/other-{name}");
+    assert!(matches!(model.open(&features), Err(Error::ModelMismatch { .. })));
+}
+
+#[test]
+fn features_of_another_input_size_are_refused() {
+    let model = model();
+    let mut features = model.encode(&[gradient(Shape::square(40))]).unwrap().remove(0);
+    features.dst_shape = Shape::square(1024);
+    assert!(matches!(model.open(&features), Err(Error::InvalidArgument { parameter: "dst_shape", .. })));
+}
+
+#[test]
+fn answers_come_in_the_order_of_the_prompts() {
+    let model = model();
+    let features = model.encode(&[gradient(Shape::new(50, 70))]).unwrap().remove(0);
+    let session = model.open(&features).unwrap();
+    let with_mask = |prompt: PixelPrompt| {
+        let mask = MaskPrompt { shape: Shape::new(50, 70), logits: vec![3.0; 50 * 70] };
+        PixelPrompt { mask: Some(mask), ..prompt }
+    };
+    let two_points = PixelPrompt {
+        points: vec![PixelPoint::new(3.0, 4.0), PixelPoint::new(60.0, 40.0)],
+        labels: vec![Label::Foreground, Label::Background],
+        ..PixelPrompt::default()
+    };
+    let mut prompts = vec![
+        two_points,
+        click(10.0, 10.0),
+        with_mask(click(10.0, 10.0)),
+        outline(5.0, 5.0, 30.0, 40.0),
+        with_mask(PixelPrompt::default()),
+    ];
+    // More than one batch of the same length.
+    prompts.extend((0..10).map(|i| click(f64::from(i) * 6.0, 25.0)));
+    let options = PredictOptions { multimask: true };
+    let together = session.predict(&prompts, options).unwrap();
+    for (prompt, answer) in prompts.iter().zip(&together) {
+        let alone = session.predict(std::slice::from_ref(prompt), options).unwrap().remove(0);
+        for (a, b) in alone.low_res.values.iter().zip(&answer.low_res.values) {
+            assert!((a - b).abs() < 1e-4, "{a} {b}"); // measured 4e-6
+        }
+    }
+}
+
+#[test]
+fn unusable_prompts_are_refused() {
+    let model = model();
+    let session = model.open(&model.encode(&[gradient(Shape::square(40))]).unwrap()[0]).unwrap();
+    let truncated = MaskPrompt { shape: Shape::square(32), logits: vec![0.0; 7] };
+    for prompt in [
+        click(f64::NAN, 3.0),
+        outline(30.0, 5.0, 10.0, 20.0),
+        outline(0.0, 0.0, f64::INFINITY, 20.0),
+        PixelPrompt { mask: Some(truncated), ..PixelPrompt::default() },
+    ] {
+        let answer = session.predict(&[prompt], PredictOptions::default());
+        assert!(matches!(answer, Err(Error::InvalidArgument { .. })), "{answer:?}");
+    }
+}
+
+#[test]
+fn configurations_that_are_no_sam_are_refused() {
+    let ImageEncoderConfig::Vit(vit) = SamConfig::small().image_encoder else { unreachable!() };
+    for (image_size, features) in [(100, 256), (128, 24), (0, 256)] {
+        let vit = crate::sam::VitConfig { image_size, features, ..vit.clone() };
+        let config = SamConfig { image_encoder: ImageEncoderConfig::Vit(vit) };
+        let model = Sam::random(&config, 0, &ModelOptions::default());
+        assert!(matches!(model, Err(Error::InvalidArgument { .. })), "{image_size} {features}");
+    }
+}
