@@ -57,7 +57,8 @@ impl Affine {
         WorldPoint::new(p.column * self.a + p.row * self.b + self.c, p.column * self.d + p.row * self.e + self.f)
     }
 
-    /// World → pixel, by the inverse transform (rasterio's arithmetic, so that the last digit agrees).
+    /// World → pixel, by the inverse transform with rasterio's formula; the last digits may differ from rasterio's, whose
+    /// matrix product rounds less often on some processors.
     ///
     /// The transform must be invertible; [`Affine::validate`] checks it.
     #[must_use]

@@ -61,7 +61,7 @@ impl Points {
         let parse = || {
             let table = Table::find(&headers, columns)?;
             let rows = rows.iter().zip(1..).map(|(row, number)| {
-                table.point(|column| row.as_ref().get(column).map(ToString::to_string), format!("row {number}"))
+                table.point(|column| row.as_ref().get(column).map(ToString::to_string), &format!("row {number}"))
             });
             rows.collect::<Result<Vec<_>, Problem>>()
         };
@@ -99,7 +99,7 @@ impl Points {
             let record = record.map_err(malformed)?;
             let line = record.position().map_or(0, csv::Position::line);
             let (point, label) = table
-                .point(|column| record.get(column).map(ToString::to_string), format!("line {line}"))
+                .point(|column| record.get(column).map(ToString::to_string), &format!("line {line}"))
                 .map_err(invalid)?;
             coordinates.push(point);
             labels.push(label);
@@ -193,7 +193,7 @@ impl Table {
     }
 
     /// The point of a row, whose place is `place` in messages.
-    fn point(&self, cell: impl Fn(usize) -> Option<String>, place: String) -> Result<(WorldPoint, Label), Problem> {
+    fn point(&self, cell: impl Fn(usize) -> Option<String>, place: &str) -> Result<(WorldPoint, Label), Problem> {
         let parse = |column: &Column, what: &str, accept: fn(f64) -> bool| {
             let expected = || format!("{what} in column {}, {place}", column.name);
             let text = cell(column.index).ok_or_else(|| Problem::new(expected(), "no cell".to_string()))?;

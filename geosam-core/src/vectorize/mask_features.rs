@@ -37,7 +37,7 @@ impl MaskFeatures {
         let mut vertices: Vec<WorldPoint> = self
             .features
             .iter()
-            .flat_map(|feature| rings(&feature.polygon).flat_map(|ring| ring.coords()))
+            .flat_map(|feature| rings(&feature.polygon).flat_map(geo_types::LineString::coords))
             .map(|p| WorldPoint::new(p.x, p.y))
             .collect();
         transform.transform_points(&self.crs, crs, &mut vertices)?;

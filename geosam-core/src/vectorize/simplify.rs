@@ -123,19 +123,31 @@ impl Simplifier {
         let (start, end) = (chain[0], chain[chain.len() - 1]);
         let low = chain.iter().fold(start, |m, p| Corner { row: m.row.min(p.row), column: m.column.min(p.column) });
         let high = chain.iter().fold(start, |m, p| Corner { row: m.row.max(p.row), column: m.column.max(p.column) });
-        let first = self.by_place.partition_point(|(p, _)| *p < low);
-        self.by_place[first..]
-            .iter()
-            .take_while(|(p, _)| *p <= high)
-            .filter(|(p, index)| {
-                (low.column..=high.column).contains(&p.column)
-                    && self.in_use[*index as usize]
-                    // Another ring may touch this one in an end of the chain, and goes on to do so.
-                    && *p != start
-                    && *p != end
-                    && !ring.chain_contains(from, to, *index as usize)
-            })
-            .all(|(p, _)| !region_contains(&chain, *p))
+        let is_obstacle = |p: Corner, index: usize| {
+            self.in_use[index]
+                // Another ring may touch this one in an end of the chain, and goes on to do so.
+                && p != start
+                && p != end
+                && !ring.chain_contains(from, to, index)
+                && region_contains(&chain, p)
+        };
+        let mut rest = &self.by_place[..];
+        let mut row = low.row;
+        loop {
+            rest = &rest[rest.partition_point(|(p, _)| *p < Corner { row, column: low.column })..];
+            match rest.first() {
+                Some((p, _)) if p.row > high.row => return true,
+                Some((p, _)) if p.row > row => row = p.row,
+                Some((p, _)) if p.column > high.column => row += 1,
+                Some((p, index)) => {
+                    if is_obstacle(*p, *index as usize) {
+                        return false;
+                    }
+                    rest = &rest[1..];
+                }
+                None => return true,
+            }
+        }
     }
 }
 
