@@ -8,6 +8,7 @@ use std::ptr;
 use gdal::Dataset;
 use gdal::errors::GdalError;
 use gdal::spatial_ref::SpatialRef;
+use gdal::vector::Feature;
 use gdal_sys::{CPLErr, GDALDataType, GDALRWFlag, GDALTransformerFunc, GDALWarpOptions};
 use geosam_core::{Affine, Shape, Window};
 
@@ -364,6 +365,11 @@ fn warped_vrt(source: &Dataset, warp: &Warp, alpha_band: c_int) -> Result<Datase
     let mut transformer_options = gdal::cpl::CslStringList::new();
     transformer_options.set_name_value("INIT_DEST", "NO_DATA")?;
     let source_transform = warp.source_transform.to_gdal();
+    // Left to itself, GDAL 3.6 widens the type where the no-data value is NaN.
+    let mut working_type = band_data_type(source, warp.bands[0])?;
+    for &band in &warp.bands {
+        working_type = data_type_union(working_type, band_data_type(source, band)?);
+    }
     let numbered = (1..=c_int(bands.len())?).collect::<Vec<_>>();
     let nodata = warp.nodata.map(|nodata| vec![nodata; bands.len()]);
     let source_alpha = c_int(warp.source_alpha.unwrap_or(0))?;
@@ -381,6 +387,7 @@ fn warped_vrt(source: &Dataset, warp: &Warp, alpha_band: c_int) -> Result<Datase
         set_warp_option(options, c"INIT_DEST", c"NO_DATA");
         (*options).hSrcDS = source.c_dataset();
         (*options).eResampleAlg = warp.resampling.to_gdal();
+        (*options).eWorkingDataType = working_type;
         (*options).nBandCount = numbered.len() as c_int;
         (*options).panSrcBands = gdal_array(&bands);
         (*options).panDstBands = gdal_array(&numbered);
@@ -507,7 +514,28 @@ pub(crate) fn suggested_warp_output(source: &Dataset, target_wkt: &str) -> Resul
     Ok((Affine::from_gdal(transform), Shape::new(usize::try_from(height)?, usize::try_from(width)?)))
 }
 
+// ---------------------------------------------------------------------------------------------------------- vectors
+
+/// Whether a field of a feature has a value: it is neither null nor left out, as FlatGeobuf does with nulls.
+pub(crate) fn has_value(feature: &Feature<'_>, field: usize) -> bool {
+    let Ok(field) = c_int::try_from(field) else { return false };
+    // SAFETY: the handle is valid as long as the feature lives.
+    unsafe {
+        let handle = feature.c_feature();
+        field < gdal_sys::OGR_F_GetFieldCount(handle) && gdal_sys::OGR_F_IsFieldSetAndNotNull(handle, field) == 1
+    }
+}
+
 // ------------------------------------------------------------------------------------------------ reference systems
+
+/// Whether two systems mean the same, the order of their axes apart.
+pub(crate) fn is_same(a: &SpatialRef, b: &SpatialRef) -> Result<bool> {
+    let mut options = gdal::cpl::CslStringList::new();
+    options.set_name_value("CRITERION", "EQUIVALENT_EXCEPT_AXIS_ORDER_GEOGCRS")?;
+    options.set_name_value("IGNORE_DATA_AXIS_TO_SRS_AXIS_MAPPING", "YES")?;
+    // SAFETY: both handles and the options outlive the call.
+    Ok(unsafe { gdal_sys::OSRIsSameEx(a.to_c_hsrs(), b.to_c_hsrs(), options.as_ptr().cast()) } == 1)
+}
 
 /// WKT 2 (ISO 19162:2019) of a CRS, on one line.
 pub(crate) fn to_wkt2(srs: &SpatialRef) -> Result<String> {
@@ -535,8 +563,7 @@ pub(crate) fn similar_systems(srs: &SpatialRef) -> Vec<SpatialRef> {
     let mut confidence: *mut c_int = ptr::null_mut();
     // SAFETY: GDAL returns null or an array of `count` handles, each of which is cloned before all are freed together.
     unsafe {
-        let matches =
-            gdal_sys::OSRFindMatches(srs.to_c_hsrs(), ptr::null_mut(), &raw mut count, &raw mut confidence);
+        let matches = gdal_sys::OSRFindMatches(srs.to_c_hsrs(), ptr::null_mut(), &raw mut count, &raw mut confidence);
         let found = (0..usize::try_from(count).unwrap_or(0))
             .filter(|_| !matches.is_null())
             .filter_map(|index| SpatialRef::from_c_obj(*matches.add(index)).ok())

@@ -32,7 +32,9 @@ pub(crate) fn init() {
     static ONCE: Once = Once::new();
     ONCE.call_once(|| {
         gdal_ffi::silence_messages();
-        gdal::DriverManager::register_all();
+        // Registers all drivers, once: two threads that do it at the same time crash, so it goes the way every other call
+        // of the `gdal` crate goes.
+        let _ = gdal::DriverManager::get_driver_by_name("VRT");
         if gdal::config::get_config_option("GDAL_CACHEMAX", "").is_ok_and(|value| value.is_empty()) {
             gdal_ffi::set_cache_size(DEFAULT_CACHE_BYTES);
         }
@@ -43,14 +45,17 @@ pub(crate) fn init() {
 pub(crate) fn dataset_error(operation: &'static str, dataset: &str, error: GdalError) -> Error {
     let message = message(&error);
     // GDAL starts with the path, which the error already names.
-    let reason = message.strip_prefix(dataset).map_or(message.as_str(), |rest| rest.trim_start_matches([':', ',', ' ']));
+    let reason =
+        message.strip_prefix(dataset).map_or(message.as_str(), |rest| rest.trim_start_matches([':', ',', ' ']));
     Error::Dataset { operation, dataset: dataset.to_string(), reason: reason.to_string(), source: Some(error.into()) }
 }
 
 /// What GDAL said, on one line and without the names of its functions.
 pub(crate) fn message(error: &GdalError) -> String {
     let text = match error {
-        GdalError::CplError { msg, .. } | GdalError::NullPointer { msg, .. } | GdalError::BadArgument(msg) => msg.clone(),
+        GdalError::CplError { msg, .. } | GdalError::NullPointer { msg, .. } | GdalError::BadArgument(msg) => {
+            msg.clone()
+        }
         GdalError::InvalidCoordinateRange { msg: Some(msg), .. } => msg.clone(),
         other => other.to_string(),
     };

@@ -91,7 +91,8 @@ impl CrsTransform for Osr {
     }
 
     fn equivalent(&self, a: &Crs, b: &Crs) -> Result<bool> {
-        Ok(a == b && spatial_ref(a).is_ok() || *spatial_ref(a)? == *spatial_ref(b)?)
+        let (left, right) = (spatial_ref(a)?, spatial_ref(b)?);
+        Ok(a == b || gdal_ffi::is_same(&left, &right).map_err(|error| crs_error(a, error))?)
     }
 
     fn transform_points(&self, from: &Crs, to: &Crs, points: &mut [WorldPoint]) -> Result<()> {
@@ -100,7 +101,9 @@ impl CrsTransform for Osr {
         }
         let mut x: Vec<f64> = points.iter().map(|p| p.x).collect();
         let mut y: Vec<f64> = points.iter().map(|p| p.y).collect();
-        transform(from, to)?.transform_coords(&mut x, &mut y, &mut []).map_err(|error| no_image(from, to, Some(error)))?;
+        transform(from, to)?
+            .transform_coords(&mut x, &mut y, &mut [])
+            .map_err(|error| no_image(from, to, Some(error)))?;
         if x.iter().chain(&y).any(|v| !v.is_finite()) {
             return Err(no_image(from, to, None));
         }
@@ -131,10 +134,52 @@ impl CrsTransform for Osr {
         }
         BoundingBox::new(left, bottom, right, top, to.clone())
     }
+
+    /// GDAL's own answer, and so rasterio's `calculate_default_transform`.
+    fn suggest_grid(
+        &self,
+        grid: &GeoGrid,
+        to: &Crs,
+        resolution: Option<(f64, f64)>,
+        shape: Option<Shape>,
+    ) -> Result<GeoGrid> {
+        // GDAL before 3.8 makes the pixels square even where there is nothing to warp.
+        let stays = grid.is_north_up() && self.equivalent(&grid.crs, to)?;
+        let (t, suggested) = if stays { (grid.transform, grid.shape) } else { suggested_warp_output(grid, to)? };
+        let (width, height) = (suggested.width as f64, suggested.height as f64);
+        let (transform, shape) = match (resolution, shape) {
+            (None, None) => (t, suggested),
+            (Some((x, y)), None) if x > 0.0 && y > 0.0 => {
+                let (columns, rows) = ((width * (t.a / x)).ceil(), (height * (t.e / -y)).ceil());
+                if columns.max(rows) > f64::from(i32::MAX) {
+                    return Err(Error::TooLarge {
+                        what: "the warped raster".to_string(),
+                        found: format!("{rows}×{columns} pixels"),
+                        limit: format!("{} pixels on a side", i32::MAX),
+                        remedy: "choose a coarser resolution",
+                    });
+                }
+                (Affine { a: x, e: -y, ..t }, Shape::new(rows as usize, columns as usize))
+            }
+            (None, Some(shape)) if shape.area() > 0 => {
+                let ratio = (width / shape.width as f64, height / shape.height as f64);
+                (Affine { a: t.a * ratio.0, e: t.e * ratio.1, ..t }, shape)
+            }
+            (Some(_), Some(_)) => return Err(Error::invalid_argument("grid", "a resolution or a shape", "both")),
+            _ => {
+                return Err(Error::invalid_argument(
+                    "grid",
+                    "a positive resolution or shape",
+                    format_args!("{resolution:?}, {shape:?}"),
+                ));
+            }
+        };
+        GeoGrid::new(transform, shape, to.clone())
+    }
 }
 
 /// The grid that GDAL suggests for warping a raster on `grid` to another CRS.
-pub(crate) fn suggested_warp_output(grid: &GeoGrid, to: &Crs) -> Result<(Affine, Shape)> {
+fn suggested_warp_output(grid: &GeoGrid, to: &Crs) -> Result<(Affine, Shape)> {
     let target_wkt = wkt(to)?;
     let made = || {
         // Without bands it costs nothing, whatever its size.
@@ -188,7 +233,8 @@ fn transform(from: &Crs, to: &Crs) -> Result<Rc<CoordTransform>> {
     if let Some(known) = HANDLES.with_borrow(|handles| handles.transforms.get(&key).cloned()) {
         return Ok(known);
     }
-    let made = CoordTransform::new(&*spatial_ref(from)?, &*spatial_ref(to)?).map_err(|error| no_image(from, to, Some(error)))?;
+    let made = CoordTransform::new(&*spatial_ref(from)?, &*spatial_ref(to)?)
+        .map_err(|error| no_image(from, to, Some(error)))?;
     let made = Rc::new(made);
     HANDLES.with_borrow_mut(|handles| {
         bound(&mut handles.transforms);
@@ -208,9 +254,8 @@ fn canonical(crs: &Crs, srs: &SpatialRef) -> Result<Crs> {
     if let Ok(code) = srs.authority() {
         return Ok(Crs::new(code));
     }
-    let equal = gdal_ffi::similar_systems(srs).into_iter().find_map(|mut candidate| {
-        candidate.set_axis_mapping_strategy(AxisMappingStrategy::TraditionalGisOrder);
-        (candidate == *srs).then(|| candidate.authority().ok())?
+    let equal = gdal_ffi::similar_systems(srs).into_iter().find_map(|candidate| {
+        gdal_ffi::is_same(&candidate, srs).is_ok_and(|same| same).then(|| candidate.authority().ok())?
     });
     match equal {
         Some(code) => Ok(Crs::new(code)),

@@ -3,15 +3,16 @@
 use std::sync::{Mutex, PoisonError};
 
 use geosam_core::{
-    Affine, BoundingBox, ChipSource, Error, GeoGrid, RasterSample, Result, Shape, ValueRange, ValueRangeChoice, Window,
+    Affine, BoundingBox, ChipSource, GeoGrid, RasterSample, Result, Shape, ValueRange, ValueRangeChoice, Window,
 };
 
 use super::element::ElementType;
 use super::info::RasterInfo;
 use super::open::{self, SourceFacts};
 use super::options::RasterOptions;
+use super::statistics::WithDataInEveryBand;
 use super::target::{self, Target};
-use super::validity::{Rule, Validity};
+use super::validity::Validity;
 use crate::gdal_ffi::{OpenRaster, Warp};
 use crate::gdal_setup::dataset_error;
 use crate::osr;
@@ -54,11 +55,11 @@ impl RasterDataset {
     /// Open a raster: a path, or any connection string of GDAL (`/vsizip/…`, `/vsicurl/…`, a WMS description, …).
     ///
     /// # Errors
-    /// - [`Error::Dataset`] if GDAL cannot open it or it has no bands.
-    /// - [`Error::MissingCrs`] without a CRS; see [`RasterOptions::assume_crs`].
-    /// - [`Error::InvalidArgument`] for bands it does not have, and for a resolution in metres of a CRS in degrees.
-    /// - [`Error::Crs`] for an unknown CRS, or one that the raster cannot be warped to.
-    /// - [`Error::Unsupported`] for complex numbers, and for ground control points in place of a transform.
+    /// - [`geosam_core::Error::Dataset`] if GDAL cannot open it or it has no bands.
+    /// - [`geosam_core::Error::MissingCrs`] without a CRS; see [`RasterOptions::assume_crs`].
+    /// - [`geosam_core::Error::InvalidArgument`] for bands it does not have, and for a resolution in metres of a CRS in degrees.
+    /// - [`geosam_core::Error::Crs`] for an unknown CRS, or one that the raster cannot be warped to.
+    /// - [`geosam_core::Error::Unsupported`] for complex numbers, and for ground control points in place of a transform.
     pub fn open(source: &str, options: &RasterOptions) -> Result<Self> {
         options.validate()?;
         let dataset = open::open(source)?;
@@ -97,8 +98,8 @@ impl RasterDataset {
     /// The pixels that an extent in any CRS touches.
     ///
     /// # Errors
-    /// [`Error::MissingCrs`], [`Error::Crs`] for an extent that cannot be placed, [`Error::InvalidArgument`] for an empty
-    /// one, [`Error::OutOfBounds`] if it misses the raster.
+    /// [`geosam_core::Error::MissingCrs`], [`geosam_core::Error::Crs`] for an extent that cannot be placed, [`geosam_core::Error::InvalidArgument`] for an empty
+    /// one, [`geosam_core::Error::OutOfBounds`] if it misses the raster.
     pub fn window_of(&self, extent: &BoundingBox) -> Result<Window> {
         self.grid.window_of(&target::on_grid(extent, &self.grid)?)
     }
@@ -106,7 +107,7 @@ impl RasterDataset {
     /// What the raster is, before warping.
     ///
     /// # Errors
-    /// [`Error::Dataset`] if it cannot be read.
+    /// [`geosam_core::Error::Dataset`] if it cannot be read.
     pub fn info(&self) -> Result<RasterInfo> {
         RasterInfo::read(&self.source)
     }
@@ -208,14 +209,19 @@ impl ChipSource for RasterDataset {
         self.read_window(window, None)
     }
 
+    /// Reads the extent in blocks, once for minimum and maximum and once for each 16 bits of the type for percentiles.
+    /// Pixels in which one of the bands lacks data are left out.
     fn value_range(&self, choice: ValueRangeChoice, extent: Window) -> Result<ValueRange> {
-        let _ = (choice, extent, Rule::EveryBand);
-        Err(Error::invalid_argument("value range", "", ""))
+        WithDataInEveryBand(self).value_range(choice, extent)
     }
 }
 
 impl std::fmt::Debug for RasterDataset {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "RasterDataset({}, bands {:?}, {} pixels, {})", self.source, self.bands, self.grid.shape, self.grid.crs)
+        write!(
+            f,
+            "RasterDataset({}, bands {:?}, {} pixels, {})",
+            self.source, self.bands, self.grid.shape, self.grid.crs
+        )
     }
 }

@@ -6,6 +6,7 @@ mod info;
 mod open;
 mod options;
 mod read;
+mod statistics;
 mod target;
 mod validity;
 mod write;

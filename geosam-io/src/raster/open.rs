@@ -64,9 +64,8 @@ fn no_bands(dataset: &Dataset) -> String {
 #[derive(Clone, Debug)]
 pub(super) struct SourceFacts {
     pub(super) shape: Shape,
+    /// The identity where the raster has none: pixels counted from the top-left corner.
     pub(super) transform: Affine,
-    /// Whether the transform is the raster's own; without one, pixels are counted from the top-left corner.
-    pub(super) georeferenced: bool,
     pub(super) crs: Option<Crs>,
     pub(super) alpha: Option<usize>,
     /// Value without data of the first band, if its type can hold it: what rasterio warps with.
@@ -92,7 +91,6 @@ pub(super) fn source_facts(dataset: &Dataset, source: &str) -> Result<SourceFact
     let element = element_type(dataset, &[1], source)?;
     Ok(SourceFacts {
         shape: Shape::new(height, width),
-        georeferenced: transform.is_ok(),
         transform: transform.unwrap_or(Affine::new([1.0, 0.0, 0.0, 0.0, 1.0, 0.0])),
         crs: dataset.spatial_ref().ok().map(osr::crs_of).transpose()?,
         alpha,

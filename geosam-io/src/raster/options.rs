@@ -32,7 +32,7 @@ pub struct RasterOptions {
     pub assume_crs: Option<Crs>,
     /// Kernel for warping and for reading at another size. Default: [`Resampling::Average`].
     pub resampling: Resampling,
-    /// Value of pixels past the raster's edge, clamped to the element type. Default: 0.
+    /// Value of pixels without data and of those past the raster's edge, clamped to the element type. Default: 0.
     pub fill_value: f64,
     /// Largest error of warped positions in source pixels; 0 transforms every pixel exactly, at several times the cost.
     /// Default: 0.125, as in rasterio and gdalwarp.

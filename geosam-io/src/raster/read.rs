@@ -36,8 +36,7 @@ impl RasterDataset {
         let window = FloatWindow::between(at.left, at.top, at.right, at.bottom, grid.shape);
         let rounded = |length: f64| ((length + 0.5).floor() as usize).max(1);
         let shape = checked(out_shape.unwrap_or(Shape::new(rounded(window.height), rounded(window.width))))?;
-        let (pixels, valid) =
-            self.with_raster(|raster| self.read_part(raster, &window, shape, Rule::AnyBand))?;
+        let (pixels, valid) = self.with_raster(|raster| self.read_part(raster, &window, shape, Rule::AnyBand))?;
         // DIFFERENCE: Python geosam keeps the raster's pixel size here, so that its transform is off where the size was
         // rounded or `out_shape` is given.
         let transform = grid
@@ -85,8 +84,7 @@ impl RasterDataset {
             window.row as f64 + bottom as f64 * y_scale,
             raster_shape,
         );
-        let (part_pixels, part_valid) =
-            self.with_raster(|raster| self.read_part(raster, &part, part_shape, rule))?;
+        let (part_pixels, part_valid) = self.with_raster(|raster| self.read_part(raster, &part, part_shape, rule))?;
 
         let bands = self.bands().len();
         let mut pixels = self.element().filled(bands * shape.area(), self.options().fill_value);
@@ -105,13 +103,12 @@ impl RasterDataset {
         rule: Rule,
     ) -> Result<(Pixels, Option<Vec<bool>>)> {
         let bands = self.band_positions();
-        let resampling = self.options().resampling;
         let mut pixels = self.element().filled(bands.len() * shape.area(), 0.0);
         let mut read = || {
             with_pixels!(&mut pixels, values => {
-                gdal_ffi::read_bands(raster.pixels(), bands, window, shape, resampling, values)?;
+                gdal_ffi::read_bands(raster.pixels(), bands, window, shape, self.options().resampling, values)?;
             });
-            self.validity().read(raster, window, &pixels, shape, resampling, rule)
+            self.validity().read(raster, window, &mut pixels, shape, self.options(), rule)
         };
         let valid = read().map_err(|error| dataset_error("read", self.source_path(), error))?;
         Ok((pixels, valid))

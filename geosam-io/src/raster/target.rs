@@ -1,10 +1,10 @@
 //! The grid a raster is read on: its own, or one to warp to.
 
-use geosam_core::{Affine, BoundingBox, Crs, CrsTransform, Error, GeoGrid, Result, Shape};
+use geosam_core::{BoundingBox, Crs, CrsTransform, Error, GeoGrid, Result};
 
 use super::open::SourceFacts;
 use super::options::RasterOptions;
-use crate::osr::{self, Osr};
+use crate::osr::Osr;
 
 /// Where the pixels go.
 #[derive(Clone, Debug)]
@@ -48,28 +48,12 @@ impl Target {
                 format_args!("{metres} m in {}", target.canonical),
             ));
         };
-        let grid = suggest_with_resolution(&grid, &target.canonical, metres / metres_per_unit)?;
+        // Python geosam gives rasterio bounds and shape instead of the transform, which differ in the last digit.
+        let straight = GeoGrid::from_bounds_and_shape(&grid.bounds(), grid.shape)?;
+        let pixel = metres / metres_per_unit;
+        let grid = Osr.suggest_grid(&straight, &target.canonical, Some((pixel, pixel)), None)?;
         Ok(Self::Resampled { from: own.canonical, grid })
     }
-}
-
-/// rasterio's `calculate_default_transform` with a resolution, as Python geosam calls it.
-fn suggest_with_resolution(grid: &GeoGrid, to: &Crs, pixel: f64) -> Result<GeoGrid> {
-    // It is given bounds and shape instead of the transform, which differs in the last digit.
-    let straight = GeoGrid::from_bounds_and_shape(&grid.bounds(), grid.shape)?;
-    let (transform, shape) = osr::suggested_warp_output(&straight, to)?;
-    let columns = (shape.width as f64 * (transform.a / pixel)).ceil();
-    let rows = (shape.height as f64 * (transform.e / -pixel)).ceil();
-    if columns.max(rows) > f64::from(i32::MAX) {
-        return Err(Error::TooLarge {
-            what: "the warped raster".to_string(),
-            found: format!("{rows}×{columns} pixels"),
-            limit: format!("{} pixels on a side", i32::MAX),
-            remedy: "choose a coarser resolution",
-        });
-    }
-    let transform = Affine { a: pixel, e: -pixel, ..transform };
-    GeoGrid::new(transform, Shape::new(rows as usize, columns as usize), to.clone())
 }
 
 /// The part of an extent that `grid` shows, in its CRS.
@@ -79,11 +63,11 @@ pub(super) fn on_grid(bounds: &BoundingBox, grid: &GeoGrid) -> Result<BoundingBo
         return Err(Error::invalid_argument("extent", "a box with an area", bounds));
     }
     let there = bounds.to_crs(&grid.crs, &Osr)?;
-    there.intersection(&grid.bounds())?.filter(|shared| shared.width() > 0.0 && shared.height() > 0.0).ok_or_else(|| {
-        Error::OutOfBounds {
+    there.intersection(&grid.bounds())?.filter(|shared| shared.width() > 0.0 && shared.height() > 0.0).ok_or_else(
+        || Error::OutOfBounds {
             what: "the extent".to_string(),
             location: bounds.to_string(),
             container: format!("the raster, which covers {}", grid.bounds()),
-        }
-    })
+        },
+    )
 }

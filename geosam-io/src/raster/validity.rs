@@ -1,10 +1,11 @@
 //! Which pixels hold data.
 
-use geosam_core::{Pixels, Result, Shape};
+use gdal::errors::GdalError;
+use geosam_core::{Pixels, Result, Shape, with_pixels};
 
-use crate::gdal_ffi::{self, FloatWindow, OpenRaster};
+use super::options::RasterOptions;
+use crate::gdal_ffi::{self, FloatWindow, GdalValue, OpenRaster};
 use crate::gdal_setup::dataset_error;
-use crate::resampling::Resampling;
 
 /// When a pixel of several bands counts as data.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -39,20 +40,19 @@ impl Validity {
         Ok(Self::Masks(bands.iter().map(mask_of).collect::<Result<_>>()?))
     }
 
-    /// Whether each pixel of `window`, read at `shape`, holds data; `None` if nothing says that one does not.
-    ///
+    /// Whether each pixel of `window`, read into `pixels` at `shape`, holds data; `None` if nothing says that one does not.
     /// NaN is no data whatever the raster says.
+    ///
+    /// Values without data become `fill_value`, band by band, as in Python geosam.
     pub(super) fn read(
         &self,
         raster: &OpenRaster,
         window: &FloatWindow,
-        pixels: &Pixels,
+        pixels: &mut Pixels,
         shape: Shape,
-        resampling: Resampling,
+        options: &RasterOptions,
         rule: Rule,
-    ) -> Result<Option<Vec<bool>>, gdal::errors::GdalError> {
-        // A pixel made of several has data if one of them has.
-        let resampling = if resampling == Resampling::Nearest { resampling } else { Resampling::Average };
+    ) -> Result<Option<Vec<bool>>, GdalError> {
         let area = shape.area();
         let mut mask = vec![u8::MAX; area];
         let mut masks = vec![None; pixels.len() / area];
@@ -60,7 +60,7 @@ impl Validity {
             Self::Masks(bands) => masks.clone_from(bands),
             Self::Footprint => {
                 if let Some(footprint) = raster.footprint() {
-                    gdal_ffi::read_bands(footprint, &[2], window, shape, resampling, &mut mask)?;
+                    gdal_ffi::read_bands(footprint, &[2], window, shape, options.resampling, &mut mask)?;
                 }
             }
         }
@@ -69,7 +69,7 @@ impl Validity {
         for (band, own) in masks.iter().enumerate() {
             match own {
                 Some(band) if in_memory != Some(*band) => {
-                    gdal_ffi::read_mask(raster.pixels(), *band, window, shape, resampling, &mut mask)?;
+                    gdal_ffi::read_mask(raster.pixels(), *band, window, shape, options.resampling, &mut mask)?;
                     in_memory = Some(*band);
                 }
                 None if in_memory.is_some() => {
@@ -78,7 +78,8 @@ impl Validity {
                 }
                 _ => {}
             }
-            let is_nan = nan_of(pixels, band * area..(band + 1) * area);
+            let own = band * area..(band + 1) * area;
+            let is_nan = nan_of(pixels, own.clone());
             for (index, (valid, mask)) in valid.iter_mut().zip(&mask).enumerate() {
                 let holds_data = *mask != 0 && !is_nan.as_ref().is_some_and(|nan| nan[index]);
                 match rule {
@@ -86,9 +87,17 @@ impl Validity {
                     Rule::EveryBand => *valid &= holds_data,
                 }
             }
+            with_pixels!(&mut *pixels, values => fill_masked(&mut values[own], &mask, options.fill_value));
         }
         let says_nothing = *self != Self::Footprint && masks.iter().all(Option::is_none);
         Ok((!says_nothing || valid.contains(&false)).then_some(valid))
+    }
+}
+
+fn fill_masked<T: GdalValue>(values: &mut [T], mask: &[u8], fill_value: f64) {
+    let fill_value = T::from_f64(fill_value);
+    for (value, _) in values.iter_mut().zip(mask).filter(|(_, mask)| **mask == 0) {
+        *value = fill_value;
     }
 }
 
