@@ -1,10 +1,17 @@
 //! CPU kernels where burn's operators are slow. Each takes and returns tensors, works on `f32` tensors of the Flex
 //! backend, and falls through to burn's own operators for every other device and under autodiff.
 
+#![allow(unsafe_code)]
+
+mod activation;
+mod buffer;
 mod depthwise_conv;
-mod gelu;
+mod linear;
+mod matmul;
+mod simd;
 mod window_attention;
 
+pub(crate) use activation::gelu;
 pub(crate) use depthwise_conv::depthwise_conv3x3;
-pub(crate) use gelu::gelu;
+pub(crate) use linear::linear;
 pub(crate) use window_attention::{PositionBias, QkvOrder, WindowAttention, window_attention};

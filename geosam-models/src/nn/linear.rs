@@ -1,9 +1,10 @@
 //! Affine map of the last axis.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, module};
+use burn::tensor::Tensor;
 
-use super::assert_shape;
+use super::{Activation, assert_shape};
+use crate::kernels;
 use crate::weights::Weights;
 
 /// `y = x Wᵀ + b`.
@@ -28,9 +29,17 @@ impl Linear {
     /// - x: `[.., inputs]`
     /// - output: `[.., outputs]`
     pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        self.forward_with(x, None)
+    }
+
+    /// The activation of the result, done while it is in the cache.
+    ///
+    /// # Shapes
+    /// - as [`Linear::forward`]
+    pub(crate) fn forward_with<const D: usize>(&self, x: Tensor<D>, activation: Option<Activation>) -> Tensor<D> {
         let weight = self.weight.val();
         let [_, inputs] = weight.dims();
         assert_shape!(x, [.., inputs]);
-        module::linear(x, weight.transpose(), Some(self.bias.val()))
+        kernels::linear(x, weight, self.bias.val(), activation)
     }
 }

@@ -28,6 +28,6 @@ impl Mlp {
     /// - x: `[.., width]`
     /// - output: the same
     pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        self.lin2.forward(self.activation.forward(self.lin1.forward(x)))
+        self.lin2.forward(self.lin1.forward_with(x, Some(self.activation)))
     }
 }

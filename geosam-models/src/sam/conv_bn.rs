@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{DType, Tensor, TensorData};
 
 use crate::kernels;
-use crate::nn::{Conv2dConfig, Linear};
+use crate::nn::{Activation, Conv2dConfig, Linear};
 use crate::weights::Weights;
 
 const EPSILON: f32 = 1e-5;
@@ -54,7 +54,7 @@ impl DepthwiseConv {
     /// # Shapes
     /// - x: `[batch, height, width, channels]`
     /// - output: `[batch, ⌈height / stride⌉, ⌈width / stride⌉, channels]`
-    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        kernels::depthwise_conv3x3(x, self.weight.val(), self.bias.val(), self.stride)
+    pub(super) fn forward(&self, x: Tensor<4>, activation: Option<Activation>) -> Tensor<4> {
+        kernels::depthwise_conv3x3(x, self.weight.val(), self.bias.val(), self.stride, activation)
     }
 }

@@ -133,8 +133,8 @@ impl MBConv {
     /// - x: `[batch, height, width, channels]`
     /// - output: the same
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = kernels::gelu(self.conv1.forward(x.clone()));
-        let y = kernels::gelu(self.conv2.forward(y));
+        let y = self.conv1.forward_with(x.clone(), Some(Activation::Gelu));
+        let y = self.conv2.forward(y, Some(Activation::Gelu));
         kernels::gelu(x + self.conv3.forward(y))
     }
 }
@@ -160,8 +160,8 @@ impl PatchMerging {
     /// - x: `[batch, height, width, inputs]`
     /// - output: `[batch, height / stride, width / stride, outputs]`
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = kernels::gelu(self.conv1.forward(x));
-        let x = kernels::gelu(self.conv2.forward(x));
+        let x = self.conv1.forward_with(x, Some(Activation::Gelu));
+        let x = self.conv2.forward(x, Some(Activation::Gelu));
         self.conv3.forward(x)
     }
 }
@@ -227,7 +227,7 @@ impl TinyViTBlock {
     /// - output: the same
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let attended = self.attn.forward(x.clone());
-        let x = self.local_conv.forward(x + attended);
+        let x = self.local_conv.forward(x + attended, None);
         let transformed = self.mlp.forward(x.clone());
         x + transformed
     }
@@ -307,7 +307,7 @@ impl Mlp {
     /// - x: `[batch, height, width, channels]`
     /// - output: the same
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.fc2.forward(Activation::Gelu.forward(self.fc1.forward(self.norm.forward(x))))
+        self.fc2.forward(self.fc1.forward_with(self.norm.forward(x), Some(Activation::Gelu)))
     }
 }
 

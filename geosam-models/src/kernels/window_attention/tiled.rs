@@ -1,0 +1,258 @@
+//! [`window_attention`](super::window_attention) without the logits ever being in memory together: tiles of queries meet blocks of keys, and
+//! the softmax is kept up as blocks come: <https://arxiv.org/abs/2205.14135>.
+
+use burn::tensor::Tensor;
+use rayon::prelude::*;
+
+use super::{PositionBias, QkvOrder, WindowAttention};
+use crate::kernels::buffer::{self, Buffer};
+use crate::kernels::matmul::{Matrix, Threads, add_matmul, matmul_transposed};
+use crate::kernels::simd::{exp_and_sum, max, vectorised};
+
+/// Queries of a tile. With [`KEYS`] it bounds the logits in memory to half a mebibyte for each core, which the second
+/// level cache holds.
+const QUERIES: usize = 128;
+/// Keys of a block, rounded down to whole rows of the window.
+const KEYS: usize = 1024;
+
+/// `None` where the tensors are not on the CPU.
+pub(super) fn window_attention(
+    qkv: &Tensor<4>,
+    filling: &Tensor<1>,
+    bias: &PositionBias,
+    attention: WindowAttention,
+) -> Option<Tensor<4>> {
+    let [batch, height, width, fused] = qkv.dims();
+    let WindowAttention { heads, window, order } = attention;
+    let depth = fused / (3 * heads);
+    let (qkv, filling) = (Buffer::of(qkv)?, Buffer::of(filling)?);
+    let bias = Bias::of(bias, window)?;
+    let grid = Grid { qkv: qkv.values(), filling: filling.values(), height, width, heads, depth, window, order };
+
+    let [rows, columns] = [height.div_ceil(window), width.div_ceil(window)];
+    let mut output = vec![0.0; batch * height * width * heads * depth];
+    let target = Target(output.as_mut_ptr());
+    (0..batch * rows * columns * heads).into_par_iter().for_each(|job| {
+        let (place, head) = (job / heads, job % heads);
+        let (image, place) = (place / (rows * columns), place % (rows * columns));
+        let corner = [place / columns * window, place % columns * window];
+        grid.attend(Window { image, corner, head }, &bias, target);
+    });
+    Some(buffer::tensor(output, [batch, height, width, heads * depth]))
+}
+
+/// [`PositionBias`] in the order in which the logits are visited.
+enum Bias {
+    /// Both tables one after the other, each with its rows reversed, so that the products of a query with its keys'
+    /// rows follow each other in ascending order.
+    Relative(Vec<f32>),
+    Dense(Buffer),
+}
+
+impl Bias {
+    fn of(bias: &PositionBias, window: usize) -> Option<Self> {
+        match bias {
+            PositionBias::Dense(bias) => Buffer::of(bias).map(Self::Dense),
+            PositionBias::Relative { rows, columns } => {
+                let (rows, columns) = (Buffer::of(rows)?, Buffer::of(columns)?);
+                let depth = rows.values().len() / (2 * window - 1);
+                let reversed = [&rows, &columns].map(|table| table.values().rchunks_exact(depth).flatten().copied());
+                Some(Self::Relative(reversed.into_iter().flatten().collect()))
+            }
+        }
+    }
+}
+
+/// Where the tasks write: each to the channels of its own head at the tokens of its own window.
+#[derive(Clone, Copy)]
+struct Target(*mut f32);
+
+// SAFETY: no two tasks write to the same element, see `Grid::attend_tile`, and nobody reads before all have ended.
+unsafe impl Send for Target {}
+// SAFETY: as above.
+unsafe impl Sync for Target {}
+
+impl Target {
+    /// # Safety
+    /// The output must have room for `values` from `start` on, and no other task may write there.
+    unsafe fn write(self, start: usize, values: &[f32]) {
+        // SAFETY: by the contract of this function.
+        unsafe { std::ptr::copy_nonoverlapping(values.as_ptr(), self.0.add(start), values.len()) };
+    }
+}
+
+/// One head in one window.
+#[derive(Clone, Copy)]
+struct Window {
+    image: usize,
+    /// Row and column of its top left token.
+    corner: [usize; 2],
+    head: usize,
+}
+
+/// The tokens, and what they hold.
+#[derive(Clone, Copy)]
+struct Grid<'a> {
+    qkv: &'a [f32],
+    filling: &'a [f32],
+    height: usize,
+    width: usize,
+    heads: usize,
+    depth: usize,
+    window: usize,
+    order: QkvOrder,
+}
+
+impl Grid<'_> {
+    /// Index of the token at a row and column of a window, or `None` beyond the edge.
+    fn token(&self, window: Window, row: usize, column: usize) -> Option<usize> {
+        let (row, column) = (window.corner[0] + row, window.corner[1] + column);
+        (row < self.height && column < self.width).then(|| (window.image * self.height + row) * self.width + column)
+    }
+
+    /// Queries (part 0), keys (1) or values (2) of a window, one row for each token.
+    fn gather(&self, window: Window, part: usize, rows: usize, columns: usize) -> Vec<f32> {
+        let (channels, depth) = (self.filling.len(), self.depth);
+        let offset = depth
+            * match self.order {
+                QkvOrder::PartMajor => part * self.heads + window.head,
+                QkvOrder::HeadMajor => window.head * 3 + part,
+            };
+        let mut gathered = Vec::with_capacity(rows * columns * depth);
+        for (row, column) in (0..rows * columns).map(|i| (i / columns, i % columns)) {
+            let fused = match self.token(window, row, column) {
+                Some(token) => &self.qkv[token * channels..][..channels],
+                None => self.filling,
+            };
+            gathered.extend_from_slice(&fused[offset..][..depth]);
+        }
+        gathered
+    }
+
+    /// Attention of one head in one window, for those of its queries that are on the grid.
+    fn attend(&self, window: Window, bias: &Bias, target: Target) {
+        let side = self.window;
+        let [rows, columns] = [self.height - window.corner[0], self.width - window.corner[1]].map(|n| n.min(side));
+        let queries = self.gather(window, 0, rows, columns);
+        let keys = self.gather(window, 1, side, side);
+        let values = self.gather(window, 2, side, side);
+        let tile = |index: usize| {
+            let first = index * QUERIES;
+            let tile = &queries[first * self.depth..(rows * columns).min(first + QUERIES) * self.depth];
+            let places = (first..).map(|query| [query / columns, query % columns]);
+            let attended = self.attend_tile(Matrix::new(tile, self.depth), &places, &keys, &values, bias, window.head);
+            for (attended, [row, column]) in attended.chunks_exact(self.depth).zip(places) {
+                let token = self.token(window, row, column).expect("the query is on the grid");
+                let start = (token * self.heads + window.head) * self.depth;
+                // SAFETY: `start` is the first channel of this head at a token of the grid, for which the output has
+                // room, and this is the only task for the token and head.
+                unsafe { target.write(start, attended) };
+            }
+        };
+        match (rows * columns).div_ceil(QUERIES) {
+            1 => tile(0),
+            tiles => (0..tiles).into_par_iter().for_each(tile),
+        }
+    }
+
+    /// softmax(q kᵀ / √d + bias) v for some queries, whose rows and columns in the window are `places`.
+    fn attend_tile(
+        &self,
+        queries: Matrix<'_>,
+        places: &(impl Iterator<Item = [usize; 2]> + Clone),
+        keys: &[f32],
+        values: &[f32],
+        bias: &Bias,
+        head: usize,
+    ) -> Vec<f32> {
+        let (side, depth) = (self.window, self.depth);
+        let scale = (depth as f32).powf(-0.5);
+        let distances = 2 * (2 * side - 1);
+        let relative = match bias {
+            Bias::Dense(_) => Vec::new(),
+            Bias::Relative(tables) => {
+                let mut products = vec![0.0; queries.rows * distances];
+                matmul_transposed(&mut products, 1.0, queries, Matrix::new(tables, depth), Threads::One);
+                products
+            }
+        };
+
+        let block = (KEYS / side).max(1) * side;
+        let mut logits = vec![0.0; queries.rows * block.min(side * side)];
+        let mut attended = vec![0.0; queries.rows * depth];
+        let mut softmax = vec![Softmax::default(); queries.rows];
+        for (index, (keys, values)) in keys.chunks(block * depth).zip(values.chunks(block * depth)).enumerate() {
+            let (keys, values) = (Matrix::new(keys, depth), Matrix::new(values, depth));
+            let first = index * block;
+            let logits = &mut logits[..queries.rows * keys.rows];
+            matmul_transposed(logits, scale, queries, keys, Threads::One);
+            vectorised(|| {
+                for (query, (logits, [row, column])) in
+                    logits.chunks_exact_mut(keys.rows).zip(places.clone()).enumerate()
+                {
+                    match bias {
+                        Bias::Dense(bias) => {
+                            let query = (head * side + row) * side + column;
+                            add(logits, &bias.values()[query * side * side + first..][..keys.rows]);
+                        }
+                        Bias::Relative(_) => {
+                            let products = &relative[query * distances..][..distances];
+                            let by_row = &products[side - 1 - row + first / side..];
+                            let by_column = &products[3 * side - 2 - column..][..side];
+                            add_relative(logits, by_row, by_column);
+                        }
+                    }
+                    softmax[query].take_in(logits, &mut attended[query * depth..][..depth]);
+                }
+            });
+            add_matmul(&mut attended, Matrix { values: logits, rows: queries.rows, columns: keys.rows }, values);
+        }
+        for (attended, softmax) in attended.chunks_exact_mut(depth).zip(softmax) {
+            attended.iter_mut().for_each(|value| *value /= softmax.sum);
+        }
+        attended
+    }
+}
+
+#[inline(always)]
+fn add(logits: &mut [f32], bias: &[f32]) {
+    for (logit, bias) in logits.iter_mut().zip(bias) {
+        *logit += bias;
+    }
+}
+
+/// Logits of whole rows of keys.
+#[inline(always)]
+fn add_relative(logits: &mut [f32], by_row: &[f32], by_column: &[f32]) {
+    for (logits, row) in logits.chunks_exact_mut(by_column.len()).zip(by_row) {
+        for (logit, column) in logits.iter_mut().zip(by_column) {
+            *logit += row + column;
+        }
+    }
+}
+
+/// The softmax of one query so far.
+#[derive(Clone, Copy)]
+struct Softmax {
+    max: f32,
+    sum: f32,
+}
+
+impl Default for Softmax {
+    fn default() -> Self {
+        Self { max: f32::NEG_INFINITY, sum: 0.0 }
+    }
+}
+
+impl Softmax {
+    /// Makes weights of the logits of another block of keys, relative to the largest logit so far, and brings what was
+    /// attended before to the same measure.
+    #[inline(always)]
+    fn take_in(&mut self, logits: &mut [f32], attended: &mut [f32]) {
+        let largest = max(logits).max(self.max);
+        let shrink = (self.max - largest).exp();
+        self.sum = self.sum * shrink + exp_and_sum(logits, largest);
+        self.max = largest;
+        attended.iter_mut().for_each(|value| *value *= shrink);
+    }
+}
