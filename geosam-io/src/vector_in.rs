@@ -9,6 +9,7 @@ use gdal::{Dataset, DatasetOptions, GdalOpenFlags};
 use geosam_core::{BoundingBox, Crs, Error, Label, Points, PromptSet, Result, SameCrsOnly, WorldPoint};
 use serde_json::{Map, Value};
 
+use crate::gdal_ffi::has_value;
 use crate::gdal_setup::{self, dataset_error};
 use crate::osr::crs_of;
 
@@ -307,6 +308,7 @@ impl Fields {
     fn properties(&self, feature: &Feature<'_>) -> Result<Map<String, Value>, GdalError> {
         let value = |(index, (name, kind)): (usize, &(String, OGRFieldType::Type))| {
             let value = match *kind {
+                _ if !has_value(feature, index) => None,
                 OGRFieldType::OFTInteger | OGRFieldType::OFTInteger64 => {
                     feature.field_as_integer64(index)?.map(Value::from)
                 }

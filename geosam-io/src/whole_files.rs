@@ -3,14 +3,13 @@
 //! GDAL builds its files in memory; the disk is written here, under a temporary name until all bytes have arrived.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use gdal::errors::GdalError;
 use gdal::vsi;
 use geosam_core::{Error, Result};
-use tempfile::NamedTempFile;
 
 use crate::gdal_setup;
 
@@ -23,21 +22,19 @@ pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
 /// describe the one being replaced (an index, statistics, a journal). Where there are several parts, the old main file
 /// goes before they change and the new one comes last, so that a mixture of old and new is never opened.
 pub(crate) fn write_parts(main: &Path, parts: &[(PathBuf, impl AsRef<[u8]>)], stale: &[PathBuf]) -> Result<()> {
-    let folder = match main.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
+    let write = || {
+        let mut staged =
+            parts.iter().map(|(path, bytes)| Staged::new(path, bytes.as_ref())).collect::<io::Result<Vec<_>>>()?;
+        staged.sort_by_key(|part| part.path == main);
+        if staged.len() > 1 {
+            remove_if_there(main)?;
+        }
+        stale.iter().try_for_each(|path| remove_if_there(path))?;
+        staged.into_iter().try_for_each(Staged::commit)
     };
-    let mut staged =
-        parts.iter().map(|(path, bytes)| stage(folder, path, bytes.as_ref())).collect::<Result<Vec<_>>>()?;
-    staged.sort_by_key(|(path, _)| *path == main);
-    if staged.len() > 1 {
-        remove_if_there(main)?;
-    }
-    stale.iter().try_for_each(|path| remove_if_there(path))?;
-    for (path, file) in staged {
-        file.persist(path).map_err(|e| Error::io("write", path, e.error))?;
-    }
+    write().map_err(|e| Error::io("write", main, e))?;
     // Some file systems cannot sync a folder; the files themselves are safe.
+    let folder = main.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let _ = File::open(folder).and_then(|folder| folder.sync_all());
     Ok(())
 }
@@ -49,22 +46,41 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn remove_if_there(path: &Path) -> Result<()> {
+fn remove_if_there(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
-        Err(e) if e.kind() != std::io::ErrorKind::NotFound => Err(Error::io("replace", path, e)),
+        Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),
     }
 }
 
-fn stage<'p>(folder: &Path, path: &'p Path, bytes: &[u8]) -> Result<(&'p Path, NamedTempFile)> {
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(".geosam-").suffix(".tmp");
-    #[cfg(unix)]
-    // What File::create asks for; the umask takes its part. The default, 0600, is for secrets.
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666));
-    let mut file = builder.tempfile_in(folder).map_err(|e| Error::io("write", path, e))?;
-    file.write_all(bytes).and_then(|()| file.as_file().sync_all()).map_err(|e| Error::io("write", path, e))?;
-    Ok((path, file))
+/// A complete file under a temporary name beside the one it will replace; removed on drop unless committed.
+struct Staged<'p> {
+    path: &'p Path,
+    temporary: PathBuf,
+}
+
+impl<'p> Staged<'p> {
+    fn new(path: &'p Path, bytes: &[u8]) -> io::Result<Self> {
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        let temporary = with_suffix(path, &format!(".{}-{number}.tmp", std::process::id()));
+        let mut file = File::create_new(&temporary)?;
+        let staged = Self { path, temporary };
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        Ok(staged)
+    }
+
+    fn commit(self) -> io::Result<()> {
+        std::fs::rename(&self.temporary, self.path)
+    }
+}
+
+impl Drop for Staged<'_> {
+    fn drop(&mut self) {
+        // Gone already if it was committed.
+        let _ = std::fs::remove_file(&self.temporary);
+    }
 }
 
 /// A folder in GDAL's memory file system, emptied on drop.

@@ -26,8 +26,8 @@ fn read(folder: &TempDir, name: &str) -> Result<Vec<FilePrompt>, Error> {
     read_prompts(file(folder, name), &defaults())
 }
 
-/// GeoJSON is always in WGS 84, so its coordinates are near these and not equal.
-const NEAR: f64 = 1e-3; // metres; GDAL rounds GeoJSON to 7 decimals where told to and writes 15 digits otherwise
+/// GeoJSON is in WGS 84: a way there and back in metres; measured 1e-9.
+const NEAR: f64 = 1e-6;
 
 fn assert_near(found: &[WorldPoint], expected: &[(f64, f64)]) {
     assert_eq!(found.len(), expected.len());
@@ -149,6 +149,24 @@ fn features_of_one_object_are_grouped() {
     assert_eq!(prompts[1].prompt.require_crs().unwrap(), &Crs::new(UTM));
     assert_eq!(prompts[2].prompt.points().unwrap().coordinates(), [WorldPoint::new(7.0, 7.0)]);
     assert_eq!(prompts[1].properties["object"], 6);
+}
+
+#[test]
+fn a_value_that_is_left_out_is_no_zero() {
+    let folder = tempfile::tempdir().unwrap();
+    for (extension, driver) in FORMATS {
+        let name = format!("a.{extension}");
+        let fields = [("label", IntegerValue(1)), ("object", IntegerValue(0))];
+        let features: [(&str, &[_]); 2] = [("POINT (1 1)", &fields), ("POINT (2 2)", &fields[..1])];
+        write_layer(&file(&folder, &name), driver, Some("EPSG:4326"), &features);
+        let prompts = read(&folder, &name).unwrap();
+        assert_eq!(prompts.len(), 2, "{extension}");
+
+        let features: [(&str, &[_]); 2] = [("POINT (1 1)", &fields), ("POINT (2 2)", &fields[1..])];
+        write_layer(&file(&folder, &format!("b.{extension}")), driver, Some("EPSG:4326"), &features);
+        let error = read(&folder, &format!("b.{extension}")).unwrap_err();
+        assert!(error.to_string().contains("null in feature"), "{extension}: {error}");
+    }
 }
 
 #[test]
