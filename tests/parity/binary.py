@@ -21,7 +21,7 @@ class Binary:
     """Runs `geosam`; every method raises `Failed` with the command's own message."""
 
     def __init__(self, path, work):
-        self.path = pathlib.Path(path).resolve()
+        self.path = pathlib.Path(path).absolute()
         self.work = pathlib.Path(work)
         self.examples = self.path.parent / "examples"
 
@@ -86,5 +86,5 @@ def flags(options):
     """`chip_size=512` as `--chip-size=512`."""
     for name, value in options.items():
         if value is not None:
-            text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else value
+            text = ",".join(map(str, value)) if isinstance(value, (list, tuple, range)) else value
             yield f"--{name.replace('_', '-')}={text}"
