@@ -1,10 +1,15 @@
 //! Damaged folders and disks that cannot be written: one clear error each.
 
+use std::fs::File;
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow_array::{RecordBatch, StringArray};
+use arrow_schema::Schema;
 use geosam_cache::{FeatureFolder, FolderOptions};
 use geosam_core::{Error, FeatureStore, NoProgress, SameCrsOnly, Shape};
+use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 use crate::support::{FakeModel, FakeRaster, builder, features, names, record};
 
@@ -103,4 +108,57 @@ fn a_full_disk_keeps_what_was_written() {
     assert!(matches!(error, Error::Io { .. }), "{error}");
     assert!(chips > 0 && !left_over);
     verified.unwrap();
+}
+
+/// Rewrite one column of a folder's manifest, or drop it.
+fn alter_manifest(folder: &Path, column: &str, value: Option<&str>) {
+    let path = folder.join("manifest.parquet");
+    let reader = ParquetRecordBatchReaderBuilder::try_new(File::open(&path).unwrap()).unwrap().build().unwrap();
+    let batch = reader.into_iter().next().unwrap().unwrap();
+    let kept = batch.schema().fields().iter().position(|field| field.name() == column).unwrap();
+    let (mut fields, mut arrays) = (batch.schema().fields().to_vec(), batch.columns().to_vec());
+    match value {
+        Some(value) => arrays[kept] = Arc::new(StringArray::from(vec![value; batch.num_rows()])),
+        None => {
+            fields.remove(kept);
+            arrays.remove(kept);
+        }
+    }
+    let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), arrays).unwrap();
+    let mut writer = ArrowWriter::try_new(File::create(&path).unwrap(), batch.schema(), None).unwrap();
+    writer.write(&batch).unwrap();
+    writer.close().unwrap();
+}
+
+#[test]
+fn a_damaged_manifest_says_where() {
+    let cases = [
+        ("chip_id", None, "no chip_id"),
+        ("transform", Some("[0.5, 0.0, 1.0"), "a list of six numbers in JSON in column transform of row 0"),
+        ("transform", Some("[0.0, 0.0, 1.0, 0.0, 0.0, 1.0]"), "an invertible transform"),
+        ("shape", Some("[8.5, 8]"), "a list of two whole numbers in JSON in column shape of row 0"),
+        ("shape", Some("[0, 8]"), "an invertible transform and a shape"),
+        ("model_type", Some("sam9"), "sam, sam2 or sam3 in column model_type of row 0"),
+        ("chip_id", Some("chip_000000"), "each chip once"),
+        ("crs", Some(" "), "a CRS in column crs of row 0"),
+        ("bands", Some("{}"), "a list of bands in JSON"),
+    ];
+    for (column, value, message) in cases {
+        let path = tempfile::tempdir().unwrap();
+        small_folder(path.path());
+        alter_manifest(path.path(), column, value);
+        let error = FeatureFolder::open(path.path()).unwrap_err();
+        assert!(matches!(error, Error::InvalidFile { .. }), "{error}");
+        assert!(error.to_string().contains(message), "{column}: {error}");
+    }
+}
+
+#[test]
+fn columns_that_nobody_must_have_may_be_missing() {
+    for column in ["feature_relpath", "sha256", "value_range"] {
+        let path = tempfile::tempdir().unwrap();
+        small_folder(path.path());
+        alter_manifest(path.path(), column, None);
+        FeatureFolder::open(path.path()).unwrap().verify("chip_000000").unwrap();
+    }
 }
