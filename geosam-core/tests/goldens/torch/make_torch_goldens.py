@@ -4,7 +4,8 @@
     make_torch_goldens.py            # needs torch, numpy and geosam
 
 Made with torch 2.15, numpy 2, geosam 0.1.3. Values are ranges, so that the test can state them.
-`written.pt` is made by the crate (`cargo test -p geosam-core --test torch_file -- --ignored`); this script checks it.
+`written.pt` and `written_chip.pt` are made by the crate (`cargo test -p geosam-core --test torch_file -- --ignored`);
+this script checks them.
 """
 import argparse
 import collections
@@ -88,6 +89,11 @@ def main():
     torch.save(half, HERE / "chip_bf16_list.pt")
 
     check_written(HERE / "written.pt")
+    ours, theirs = (EncodedImageFeatures.load(HERE / name) for name in ("written_chip.pt", "chip_sam2.pt"))
+    assert ours.describe() == theirs.describe(), ours.describe()
+    assert torch.equal(ours.features["image_embed"], theirs.features["image_embed"])
+    for level, expected in zip(ours.features["high_res_feats"], theirs.features["high_res_feats"], strict=True):
+        assert torch.equal(level, expected)
     for path in sorted(HERE.iterdir()):
         print(path.name, path.stat().st_size)
 
