@@ -51,8 +51,8 @@ class Binary:
                 arguments.append("--box=" + ",".join(map(repr, prompt.box)))
             if prompt.multimask:
                 arguments.append("--multimask")
-            told = self.json("query", source, "--checkpoint", checkpoint, *arguments, "--crs", prompt.crs, "--logits",
-                             logits, *flags(options), *mode(compat))
+            (told,) = self.json("query", source, "--checkpoint", checkpoint, *arguments, "--crs", prompt.crs, "--logits",
+                                logits, *flags(options), *mode(compat))["results"]
             tensors = load_file(logits)
         return Answer(told.get("chip_id") or "", [float(v) for v in told["transform"]], tensors["masks"].astype(bool),
                       tensors["scores"].astype(np.float32), tensors["low_res"])
