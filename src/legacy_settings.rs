@@ -145,9 +145,8 @@ impl LegacyExtent {
     ) -> Result<BoundingBox> {
         let [a, b, c, d] = self.numbers;
         let crs = self.crs.clone().or_else(|| raster.crs.clone());
-        let meets = |bounds: &BoundingBox| {
-            to_raster_crs(bounds).and_then(|there| there.intersects(raster)).unwrap_or(false)
-        };
+        let meets =
+            |bounds: &BoundingBox| to_raster_crs(bounds).and_then(|there| there.intersects(raster)).unwrap_or(false);
         let readings: Vec<BoundingBox> = [[a, b, c, d], [a, c, b, d]]
             .into_iter()
             .filter_map(|[left, bottom, right, top]| BoundingBox::new(left, bottom, right, top, crs.clone()).ok())

@@ -50,8 +50,8 @@ mod logits;
 mod wiring;
 
 pub use geosam_cache::{
-    BuildReport, ChipStorage, ExistingFolder, FeatureCacheBuilder, FeatureCacheConfig, FeatureFolder,
-    FeatureSourceSummary, FolderOptions, FolderSettings, MemoryStrategy, StageTimings, describe_feature_source,
+    BuildReport, ExistingFolder, FeatureCacheBuilder, FeatureCacheConfig, FeatureFolder, FeatureSourceSummary,
+    FolderOptions, FolderSettings, MemoryStrategy, StageTimings, describe_feature_source,
 };
 pub use geosam_core::{
     Affine, BandRange, BoundingBox, CancelFlag, ChipRecord, ChipSource, Crs, CrsDescription, CrsTransform,

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use geosam::{ChipSource, LegacySettings, MaskFeatures, MaskPolygon, ModelType, Osr, Result, chip_extent_rectangles, write_vector};
+use geosam::{
+    ChipSource, LegacySettings, MaskFeatures, MaskPolygon, ModelType, Result, chip_extent_rectangles, write_vector,
+};
 use serde_json::json;
 
 use crate::arguments::{GridArguments, RasterArguments};
@@ -41,7 +43,7 @@ impl Chips {
                 polygon: r.to_polygon(),
                 properties: [("chip_id".to_string(), json!(format!("chip_{index:06}")))].into_iter().collect(),
             });
-            write_vector(out, &MaskFeatures { crs: raster.grid().crs.clone(), features: features.collect() }, &Osr)?;
+            write_vector(out, &MaskFeatures { crs: raster.grid().crs.clone(), features: features.collect() })?;
         }
         if self.json {
             print_json(&json!({
@@ -55,8 +57,18 @@ impl Chips {
         } else {
             let shape = raster.grid().shape;
             let mib = bytes as f64 / f64::from(1 << 20);
-            print_line(&format!("{} chips over {} × {} pixels ({})", sampler.len(), shape.width, shape.height, raster.grid().crs));
-            print_line(&format!("features: {mib:.0} MiB with SAM, {:.0} MiB with SAM 2, {:.0} MiB with SAM 3", 4.0 * mib, 5.0625 * mib));
+            print_line(&format!(
+                "{} chips over {} × {} pixels ({})",
+                sampler.len(),
+                shape.width,
+                shape.height,
+                raster.grid().crs
+            ));
+            print_line(&format!(
+                "features: {mib:.0} MiB with SAM, {:.0} MiB with SAM 2, {:.0} MiB with SAM 3",
+                4.0 * mib,
+                5.0625 * mib
+            ));
             if let Some(out) = &self.out {
                 print_line(&format!("rectangles: {}", out.display()));
             }

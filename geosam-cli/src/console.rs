@@ -51,7 +51,8 @@ impl Terminal {
         })
         .map_err(|error| Error::Unsupported { what: "stopping with Ctrl-C".to_string(), reason: error.to_string() })?;
         let bar = ProgressBar::new(1000);
-        let style = ProgressStyle::with_template("{prefix} [{bar:40}] {percent:>3} %  {elapsed} elapsed, {eta} left  {msg}");
+        let style =
+            ProgressStyle::with_template("{prefix} [{bar:40}] {percent:>3} %  {elapsed} elapsed, {eta} left  {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
         bar.set_prefix(what.to_string());
         Ok(Self { bar })

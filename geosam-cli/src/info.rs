@@ -97,7 +97,8 @@ fn checkpoint_facts(r: &Recognised) -> Facts {
 }
 
 fn raster_facts(r: &RasterInfo) -> Facts {
-    let bands = r.bands.iter().map(|b| json!({"band": b.number, "type": b.type_name, "name": b.name, "nodata": b.nodata}));
+    let bands =
+        r.bands.iter().map(|b| json!({"band": b.number, "type": b.type_name, "name": b.name, "nodata": b.nodata}));
     facts([
         ("kind", json!("raster")),
         ("source", json!(r.source)),

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use clap::Args;
 use geosam::{
-    BoundingBox, Crs, Error, LegacySettings, OnlineQueryOptions, Osr, Points, PredictOptions, PromptFileOptions,
-    PromptSet, QueryResult, Result, open_folder, query_raster, read_prompts,
+    BoundingBox, Crs, Error, LegacySettings, OnlineQueryCache, OnlineQueryOptions, Osr, Points, PredictOptions,
+    PromptFileOptions, PromptSet, QueryResult, Result, open_folder, query_raster, read_prompts,
 };
 use serde_json::json;
 
@@ -126,7 +126,7 @@ impl Query {
             let engine = open_folder(Path::new(&self.source), self.model.load(&settings)?)?;
             let start = Instant::now();
             let sets: Vec<PromptSet> = prompts.iter().map(|(_, prompt)| prompt.clone()).collect();
-            let results = engine.query_many(&sets, options)?;
+            let results = engine.query_many(&sets, options);
             let seconds = start.elapsed().as_secs_f64() / prompts.len() as f64;
             let answers = collect(prompts, results, seconds)?;
             Ok((answers, ImageSource::folder(Path::new(&self.source))?))
@@ -134,16 +134,19 @@ impl Query {
             let raster = self.reading.open(&self.source, None, &settings)?;
             let value_range = self.range.choice(self.model.preprocess(), &settings)?;
             let segmenter = self.model.load(&settings)?;
-            let engine =
-                query_raster(raster.clone(), segmenter, OnlineQueryOptions { value_range, ..OnlineQueryOptions::default() })?;
+            let engine = query_raster(
+                raster.clone(),
+                segmenter,
+                OnlineQueryOptions { value_range, ..OnlineQueryOptions::default() },
+            )?;
+            let mut cache = OnlineQueryCache::default();
             let mut answers = Vec::with_capacity(prompts.len());
             for (id, prompt) in prompts {
                 let start = Instant::now();
-                let result = engine.query(&prompt, options)?;
+                let result = engine.query(&prompt, options, &mut cache)?;
                 answers.push(Answer { id, prompt, result, seconds: start.elapsed().as_secs_f64() });
             }
-            let range = engine.value_range()?;
-            Ok((answers, ImageSource::raster(raster, range)))
+            Ok((answers, ImageSource::raster(raster, engine.value_range().clone())))
         }
     }
 }

@@ -15,5 +15,9 @@ pub use checkpoint::{
 };
 pub use device::DeviceChoice;
 pub use load::{ModelOptions, load_model};
+#[doc(hidden)]
+pub use preprocess::network_input;
+#[doc(hidden)]
+pub use sam::decoder_stages;
 pub use sam::{ImageEncoderConfig, Sam, SamConfig, TinyVitConfig, VitConfig};
 pub use weights::TensorSource;

@@ -40,7 +40,12 @@ impl Answer {
     pub(crate) fn summary(&self) -> String {
         let r = &self.result;
         let masks = r.masks.iter().zip(&r.scores).map(|(mask, score)| {
-            format!("{} pixels, {:.1} {}²-units, score {score:.3}", count(mask), count(mask) as f64 * r.grid.transform.pixel_area(), "map")
+            format!(
+                "{} pixels, {:.1} {}²-units, score {score:.3}",
+                count(mask),
+                count(mask) as f64 * r.grid.transform.pixel_area(),
+                "map"
+            )
         });
         format!(
             "prompt {} on {}: {}  ({:.0} ms)",
@@ -54,9 +59,8 @@ impl Answer {
     /// The polygons with what a GIS user wants to filter by.
     fn features(&self, options: &VectorizeOptions) -> Result<MaskFeatures> {
         let mut features = self.result.features(options)?;
-        let with = |label| {
-            self.prompt.points().map_or(0, |points| points.labels().iter().filter(|l| **l == label).count())
-        };
+        let with =
+            |label| self.prompt.points().map_or(0, |points| points.labels().iter().filter(|l| **l == label).count());
         for feature in &mut features.features {
             feature.properties.insert("prompt".to_string(), json!(self.id));
             feature.properties.insert("foreground".to_string(), json!(with(Label::Foreground)));
@@ -92,9 +96,7 @@ impl ImageSource {
 
     fn read(&self, grid: &GeoGrid) -> Result<geosam::ModelImage> {
         match self {
-            Self::Raster(raster, range) => {
-                raster.read(raster.grid().window_of(&grid.bounds())?)?.to_model_image(range)
-            }
+            Self::Raster(raster, range) => raster.read(raster.grid().window_of(&grid.bounds())?)?.to_model_image(range),
             Self::Folder { source_path, bands, range } => {
                 let options =
                     RasterOptions { bands: bands.clone(), crs: Some(grid.crs.clone()), ..RasterOptions::default() };
@@ -124,7 +126,8 @@ impl Outputs {
         for path in files.iter().map(PathBuf::as_path).chain(logits) {
             let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
             if !folder.is_dir() {
-                let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such folder; create it first");
+                let missing =
+                    std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such folder; create it first");
                 return Err(Error::io("write into", folder, missing));
             }
         }
