@@ -16,7 +16,7 @@ pub struct Crs(String);
 
 impl Crs {
     /// A CRS from its definition, with surrounding white space removed. The text is not interpreted here;
-    /// [`CrsTransform::canonical`] validates it.
+    /// [`CrsTransform::describe`] validates it.
     pub fn new(definition: impl AsRef<str>) -> Self {
         Self(definition.as_ref().trim().to_string())
     }

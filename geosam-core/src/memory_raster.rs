@@ -95,23 +95,23 @@ impl ChipSource for MemoryRaster {
             location: window.to_string(),
             container: format!("the raster of {raster} pixels"),
         })?;
-        let copy = Copy { raster, window, inside };
+        let excerpt = Excerpt { raster, window, inside };
         let fill = self.nodata.unwrap_or(0.0);
         let pixels = match &self.pixels {
-            Pixels::U8(v) => Pixels::U8(copy.bands(v, fill as u8)),
-            Pixels::I8(v) => Pixels::I8(copy.bands(v, fill as i8)),
-            Pixels::U16(v) => Pixels::U16(copy.bands(v, fill as u16)),
-            Pixels::I16(v) => Pixels::I16(copy.bands(v, fill as i16)),
-            Pixels::U32(v) => Pixels::U32(copy.bands(v, fill as u32)),
-            Pixels::I32(v) => Pixels::I32(copy.bands(v, fill as i32)),
-            Pixels::U64(v) => Pixels::U64(copy.bands(v, fill as u64)),
-            Pixels::I64(v) => Pixels::I64(copy.bands(v, fill as i64)),
-            Pixels::F32(v) => Pixels::F32(copy.bands(v, fill as f32)),
-            Pixels::F64(v) => Pixels::F64(copy.bands(v, fill)),
+            Pixels::U8(v) => Pixels::U8(excerpt.bands(v, fill as u8)),
+            Pixels::I8(v) => Pixels::I8(excerpt.bands(v, fill as i8)),
+            Pixels::U16(v) => Pixels::U16(excerpt.bands(v, fill as u16)),
+            Pixels::I16(v) => Pixels::I16(excerpt.bands(v, fill as i16)),
+            Pixels::U32(v) => Pixels::U32(excerpt.bands(v, fill as u32)),
+            Pixels::I32(v) => Pixels::I32(excerpt.bands(v, fill as i32)),
+            Pixels::U64(v) => Pixels::U64(excerpt.bands(v, fill as u64)),
+            Pixels::I64(v) => Pixels::I64(excerpt.bands(v, fill as i64)),
+            Pixels::F32(v) => Pixels::F32(excerpt.bands(v, fill as f32)),
+            Pixels::F64(v) => Pixels::F64(excerpt.bands(v, fill)),
         };
         let mut valid = match &self.valid {
-            Some(valid) => Some(copy.bands(valid, false)),
-            None if inside != window => Some(copy.bands(&vec![true; raster.area()], false)),
+            Some(valid) => Some(excerpt.bands(valid, false)),
+            None if inside != window => Some(excerpt.bands(&vec![true; raster.area()], false)),
             None => self.nodata.map(|_| vec![true; window.shape.area()]),
         };
         if let (Some(nodata), Some(valid)) = (self.nodata, &mut valid) {
@@ -137,14 +137,14 @@ impl ChipSource for MemoryRaster {
 }
 
 /// What to copy out of a raster for a window, of which the part `inside` lies on the raster.
-struct Copy {
+struct Excerpt {
     raster: Shape,
     window: Window,
     inside: Window,
 }
 
-impl Copy {
-    fn bands<T: std::marker::Copy>(&self, values: &[T], fill: T) -> Vec<T> {
+impl Excerpt {
+    fn bands<T: Copy>(&self, values: &[T], fill: T) -> Vec<T> {
         let Self { raster, window, inside } = self;
         let mut out = Vec::with_capacity(values.len() / raster.area() * window.shape.area());
         let before = (inside.column - window.column) as usize;

@@ -46,11 +46,11 @@ fn grids_are_those_of_python_geosam() {
     for case in golden["grids"].as_array().unwrap() {
         let grid = GeoGrid::new(Affine::new(six(&case["transform"])), shape(&case["shape"]), crs.clone()).unwrap();
         assert_eq!(grid.bounds(), bounds(&case["bounds"], &crs));
-        let columns = [&case["xs"], &case["ys"], &case["rows"], &case["cols"]].map(numbers);
-        for i in 0..columns[0].len() {
-            let p = grid.to_pixel(WorldPoint::new(columns[0][i], columns[1][i]));
-            assert!((p.row - columns[2][i]).abs() < PIXEL_TOLERANCE, "{p:?}: row {}", columns[2][i]);
-            assert!((p.column - columns[3][i]).abs() < PIXEL_TOLERANCE, "{p:?}: column {}", columns[3][i]);
+        let [xs, ys, rows, columns] = ["xs", "ys", "rows", "cols"].map(|key| numbers(&case[key]));
+        for ((x, y), (row, column)) in xs.into_iter().zip(ys).zip(rows.into_iter().zip(columns)) {
+            let p = grid.to_pixel(WorldPoint::new(x, y));
+            assert!((p.row - row).abs() < PIXEL_TOLERANCE, "{p:?}: row {row}");
+            assert!((p.column - column).abs() < PIXEL_TOLERANCE, "{p:?}: column {column}");
             compared += 1;
         }
         for view in case["views"].as_array().unwrap() {
