@@ -58,6 +58,14 @@ pub(crate) fn prepare(
     Tensor::from_data(TensorData::new(values, [1, 3, size, size]), (device, DType::F32))
 }
 
+/// What the network of SAM or MobileSAM receives for `image`, `[3, size, size]` row-major, for comparison with other
+/// systems.
+#[doc(hidden)]
+#[must_use]
+pub fn network_input(image: &ModelImage, size: usize, mode: Preprocess) -> Vec<f32> {
+    normalized(image, size, mode, Normalization::IMAGENET)
+}
+
 /// `[3, size, size]` row-major.
 fn normalized(image: &ModelImage, size: usize, mode: Preprocess, normalization: Normalization) -> Vec<f32> {
     let content = Letterbox::new(image.shape(), size).content();
