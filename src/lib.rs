@@ -70,7 +70,7 @@ pub use geosam_io::{
 };
 pub use geosam_models::{
     Checkpoint, DeviceChoice, ImageEncoderConfig, ModelOptions, Recognised, Sam, SamConfig, TinyVitConfig, VitConfig,
-    load_model, recognise,
+    load_model, recognise, write_random_checkpoint,
 };
 pub use geosam_query::{
     FeatureQueryEngine, FeatureQueryOptions, OnlineQueryCache, OnlineQueryEngine, OnlineQueryOptions, QueryResult,

@@ -7,6 +7,7 @@ mod load;
 mod nn;
 mod postprocess;
 mod preprocess;
+mod random_checkpoint;
 mod sam;
 mod weights;
 
@@ -18,6 +19,7 @@ pub use load::{ModelOptions, load_model};
 #[doc(hidden)]
 pub use preprocess::network_input;
 #[doc(hidden)]
+pub use random_checkpoint::write_random_checkpoint;
 pub use sam::decoder_stages;
 pub use sam::{ImageEncoderConfig, Sam, SamConfig, TinyVitConfig, VitConfig};
 pub use weights::TensorSource;

@@ -16,8 +16,8 @@ use crate::weights::TensorSource;
 /// # Errors
 /// As [`Sam::random`]; [`geosam_core::Error::Io`] if the file cannot be written.
 pub fn write_random_checkpoint(path: &Path, config: &SamConfig, seed: u64) -> Result<()> {
-    let recorder = Recorder { weights: RandomWeights { seed }, tensors: RefCell::default() };
-    Sam::from_source(&recorder, config, seed, &ModelOptions::default())?;
+    let recorder = Recorder { weights: RandomWeights::new(seed), tensors: RefCell::default() };
+    Sam::random_from(&recorder, config, seed, &ModelOptions::default())?;
     write_checkpoint(path, recorder.tensors.into_inner())
 }
 

@@ -46,6 +46,16 @@ impl Sam {
     /// [`Error::InvalidArgument`] for a configuration that is no SAM: sides that are not multiples of 16 pixels, or a
     /// width that the decoder cannot split among its heads.
     pub fn random(config: &SamConfig, seed: u64, options: &ModelOptions) -> Result<Self> {
+        Self::random_from(&RandomWeights::new(seed), config, seed, options)
+    }
+
+    /// [`Sam::random`] with the weights of `source`.
+    pub(crate) fn random_from(
+        source: &dyn TensorSource,
+        config: &SamConfig,
+        seed: u64,
+        options: &ModelOptions,
+    ) -> Result<Self> {
         let encoder = match &config.image_encoder {
             ImageEncoderConfig::Vit(vit) => format!("vit-{}x{}", vit.width, vit.depth),
             ImageEncoderConfig::Tiny(_) => "tiny-vit".to_string(),
@@ -59,7 +69,7 @@ impl Sam {
             fingerprint: None,
             preprocess: options.preprocess,
         };
-        Self::load(&RandomWeights::new(seed), config, spec, &options.device.device())
+        Self::load(source, config, spec, &options.device.device())
     }
 
     /// A model whose weights come from `source`.
