@@ -1,7 +1,7 @@
 //! Element types of rasters.
 
 use gdal_sys::GDALDataType;
-use geosam_core::{Error, Pixels, Result, with_pixels};
+use geosam_core::{Error, PixelValue, Pixels, Result, with_pixels};
 
 use crate::gdal_ffi::GdalValue;
 
@@ -80,6 +80,6 @@ impl ElementType {
     }
 
     fn round_trips(self, value: f64) -> bool {
-        with_pixels!(self.filled(1, value), v => v[0] as f64 == value)
+        with_pixels!(self.filled(1, value), v => v[0].to_f64() == value)
     }
 }
