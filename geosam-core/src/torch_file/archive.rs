@@ -40,12 +40,11 @@ impl Archive {
             return Err(file.invalid("a zip archive with data.pkl", format!("one of {} other entries", names.len())));
         };
 
-        if let Some(order) = small_entry(&mut zip, &format!("{folder}byteorder")).map_err(malformed)? {
-            if order != b"little" {
-                return Err(
-                    file.invalid("little-endian tensors", "big-endian ones; save the file again on a common machine")
-                );
-            }
+        let order = small_entry(&mut zip, &format!("{folder}byteorder")).map_err(malformed)?;
+        if order.is_some_and(|order| order != b"little") {
+            return Err(
+                file.invalid("little-endian tensors", "big-endian ones; save the file again on a common machine")
+            );
         }
         let pickle = small_entry(&mut zip, &format!("{folder}data.pkl")).map_err(malformed)?;
         let pickle = pickle.ok_or_else(|| file.invalid("data.pkl of at most 256 MiB", "a larger one"))?;

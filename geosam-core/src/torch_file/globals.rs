@@ -8,10 +8,10 @@ const MAX_DIMENSIONS: usize = 64;
 
 /// What a global stands for.
 pub(super) fn resolve(module: &str, name: &str) -> Node {
-    if module == "torch" {
-        if let Some(dtype) = TensorDtype::from_name(name) {
-            return Node::Dtype(dtype);
-        }
+    if module == "torch"
+        && let Some(dtype) = TensorDtype::from_name(name)
+    {
+        return Node::Dtype(dtype);
     }
     if matches!(module, "torch" | "torch.cuda" | "torch.storage") {
         if let Some(dtype) = TensorDtype::from_storage_class(name) {

@@ -13,7 +13,7 @@ use super::globals;
 /// Longest string or bytes value.
 const MAX_TEXT_BYTES: u64 = 64 << 20;
 /// Most values a pickle may build, counting a value as often as it is copied: the guard against memo bombs.
-const MAX_VALUES: usize = 1 << 23;
+const MAX_VALUES: usize = 1 << 22;
 /// Longest name of a global, or key of a storage.
 pub(super) const MAX_NAME_BYTES: usize = 1024;
 /// Longest description of a fault: what was found may be a long text.
