@@ -13,7 +13,8 @@ const UTM: &str = "EPSG:32632";
 const GEOJSON_METRES: f64 = 1e-4;
 
 fn feature(polygon: Polygon<f64>, properties: Value) -> MaskPolygon {
-    MaskPolygon { polygon, properties: properties.as_object().cloned().unwrap() }
+    let Value::Object(properties) = properties else { panic!("properties are an object") };
+    MaskPolygon { polygon, properties }
 }
 
 /// A square with a hole and a triangle, 500 m apart.
@@ -35,7 +36,7 @@ pub(crate) fn two_polygons() -> MaskFeatures {
     }
 }
 
-fn rings(geometry: &Geometry) -> Vec<Vec<(f64, f64)>> {
+fn rings(geometry: &Geometry) -> Vec<Ring> {
     (0..geometry.geometry_count())
         .map(|index| {
             let ring = geometry.get_geometry(index);
@@ -55,16 +56,18 @@ fn same_ring(a: &[(f64, f64)], b: &[(f64, f64)], tolerance: f64) -> bool {
         })
 }
 
-fn expected_rings(polygon: &Polygon<f64>) -> Vec<Vec<(f64, f64)>> {
+fn expected_rings(polygon: &Polygon<f64>) -> Vec<Ring> {
     let ring = |ring: &LineString<f64>| ring.coords().map(|c| (c.x, c.y)).collect();
     std::iter::once(polygon.exterior()).chain(polygon.interiors()).map(ring).collect()
 }
+
+type Ring = Vec<(f64, f64)>;
 
 /// A layer as GDAL reads it: its CRS, and for each feature its rings and fields (as text; `None` is null).
 struct ReadBack {
     crs: Crs,
     fields: Vec<(String, OGRFieldType::Type)>,
-    features: Vec<(Vec<Vec<(f64, f64)>>, Vec<Option<String>>)>,
+    features: Vec<(Vec<Ring>, Vec<Option<String>>)>,
 }
 
 fn read_back(path: &Path) -> ReadBack {
