@@ -57,18 +57,15 @@ class Binary:
         return Answer(told.get("chip_id") or "", [float(v) for v in told["transform"]], tensors["masks"].astype(bool),
                       tensors["scores"].astype(np.float32), tensors["low_res"])
 
-    def network_input(self, raster, windows, compat=True, **options):
-        """The bytes the network would receive for each window (column, row, width, height), u8 [n, 3, side, side]."""
+    def network_input(self, raster, window, compat=True, **options):
+        """What the network receives for a window (column, row, width, height), f32 [3, 1024, 1024]."""
+        pixels, told = self.read_window(raster, window, **options)
         with tempfile.TemporaryDirectory(dir=self.work) as folder:
-            inputs = []
-            for window in windows:
-                pixels, told = self.read_window(raster, window, **options)
-                path, out = pathlib.Path(folder) / "pixels", pathlib.Path(folder) / "bytes"
-                pixels.tofile(path)
-                self.run(self.examples / "preprocessed_bytes", path, told["dtype"], *pixels.shape,
-                         "geosam-0.1" if compat else "standard", out)
-                inputs.append(np.fromfile(out, np.uint8).reshape(3, 1024, 1024))
-        return np.stack(inputs)
+            path, out = pathlib.Path(folder) / "pixels", pathlib.Path(folder) / "input"
+            pixels.tofile(path)
+            self.run(self.examples / "network_input", path, told["dtype"], *pixels.shape,
+                     "geosam-0.1" if compat else "standard", out)
+            return np.fromfile(out, np.float32).reshape(3, 1024, 1024)
 
     def read_window(self, raster, window, **options):
         """The pixels [bands, height, width] of a window, as our raster reader gives them, and the raster's grid."""

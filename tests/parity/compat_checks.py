@@ -39,6 +39,10 @@ FURTHER_SEEDS = (Case(PATCH), Case(FIELDS), Case(TOWN))
 LARGE_MODEL = (Case(PATCH), Case(FIELDS), Case(TOWN))
 
 
+AWKWARD_WINDOWS = [(3, 5, width, height) for width, height in (
+    (1, 1), (2, 3), (1, 900), (37, 911), (777, 1023), (1023, 1024), (1025, 1024), (1337, 1000), (1490, 1140), (1024, 3))]
+
+
 def plan(model, seed_index, quick):
     """The cases of one checkpoint: the small model takes them all, the large one and further seeds a part."""
     if model == "mobile_sam":
@@ -181,9 +185,26 @@ def check_network_input(report, binary, store, case, checkpoint):
     for chip_id, transform, shape, expected in zip(manifest.chip_id, manifest["transform"], manifest["shape"], inputs):
         name = f"{case}: {chip_id}"
         try:
-            (ours,) = binary.network_input(raster, [window(case.scene, json.loads(transform), json.loads(shape))],
-                                           bands=case.bands)
-            report.same_bytes("network input", name, "bytes that differ", ours, expected)
+            ours = binary.network_input(raster, window(case.scene, json.loads(transform), json.loads(shape)),
+                                        bands=case.bands)
+            report.same_bytes("network input", name, "bytes that differ", reference.input_bytes(ours), expected)
+        except Exception as error:  # noqa: BLE001
+            report.error("network input", name, error)
+
+
+def check_network_input_shapes(report, binary, checkpoint):
+    """Chips of awkward shapes, enlarged and reduced, whose sides round to whole pixels in every way."""
+    import rasterio
+    from rasterio.windows import Window
+
+    raster = CITY.write(binary.work / "rasters")
+    with rasterio.open(raster) as dataset:
+        images = [np.ascontiguousarray(np.moveaxis(dataset.read(window=Window(*at)), 0, -1)) for at in AWKWARD_WINDOWS]
+    for at, expected in zip(AWKWARD_WINDOWS, reference.network_bytes(checkpoint, images)):
+        name = f"{CITY.name} window of {at[2]} × {at[3]}"
+        try:
+            ours = binary.network_input(raster, at)
+            report.same_bytes("network input", name, "bytes that differ", reference.input_bytes(ours), expected)
         except Exception as error:  # noqa: BLE001
             report.error("network input", name, error)
 

@@ -63,11 +63,17 @@ def open_raster(path, bands=None, crs=None, res=None, resampling=None):
     return RasterDataset(str(path), indexes=bands, crs=crs, res=res, **options)
 
 
-def build_folder(raster, checkpoint, out, chip=None, stride=None, **reading):
-    """Build a feature folder; return the bytes the network received for each chip, u8 [chips, 3, side, side].
+def input_bytes(values):
+    """The bytes behind a network's input [3, side, side]: the normalisation undone."""
+    levels = values.astype(np.float64) * STD + MEAN
+    rounded = np.rint(levels)
+    if np.abs(levels - rounded).max() > 1e-3:
+        raise ValueError("the network's input is not made of normalised bytes")
+    return rounded.astype(np.uint8)
 
-    The bytes are the network's input with the normalisation undone; the caller gets floats where they are no bytes.
-    """
+
+def build_folder(raster, checkpoint, out, chip=None, stride=None, **reading):
+    """Build a feature folder; return the bytes the network received for each chip, u8 [chips, 3, side, side]."""
     from geosam.engines import FeatureCacheBuilder
 
     builder = FeatureCacheBuilder(open_raster(raster, **reading), model_spec(checkpoint), str(out), chip_size=chip,
@@ -75,10 +81,7 @@ def build_folder(raster, checkpoint, out, chip=None, stride=None, **reading):
     inputs = []
 
     def record(module, arguments):
-        levels = arguments[0][0].double().numpy() * STD + MEAN
-        levels_rounded = np.rint(levels)
-        assert np.abs(levels - levels_rounded).max() < 1e-3, "the network's input is not made of bytes"
-        inputs.append(levels_rounded.astype(np.uint8))
+        inputs.append(input_bytes(arguments[0][0].numpy()))
 
     hook = builder.adapter.model.model.image_encoder.register_forward_pre_hook(record)
     builder.build()
@@ -86,14 +89,39 @@ def build_folder(raster, checkpoint, out, chip=None, stride=None, **reading):
     return np.stack(inputs)
 
 
-def geo_query(prompt):
-    """A WorldPrompt as geosam's query object; coordinates in float64, or its default float32 would move them."""
+def network_bytes(checkpoint, images):
+    """The bytes the network would receive for u8 images [h, w, 3], u8 [3, side, side] each; nothing is encoded."""
+    from geosam.models import build_model_adapter
+
+    class Caught(Exception):
+        pass
+
+    def catch(module, arguments):
+        raise Caught(input_bytes(arguments[0][0].numpy()))
+
+    adapter = build_model_adapter(model_spec(checkpoint))
+    adapter.model.model.image_encoder.register_forward_pre_hook(catch)
+    for image in images:
+        try:
+            adapter.encode_image(image)
+        except Caught as caught:
+            yield caught.args[0]
+
+
+def geo_query(prompt, crs):
+    """A WorldPrompt as geosam's query object for a raster in `crs`.
+
+    DIFFERENCE: geosam keeps points in float32 unless told otherwise, and in any case once it has reprojected them, which
+    moves them by up to half a metre in a UTM zone. They are therefore reprojected here, in float64.
+    """
     from geosam.query import BoundingBox, Points, PromptSet
+    from pyproj import Transformer
 
     points = box = None
     if prompt.points:
-        points = Points([p[:2] for p in prompt.points], labels=[p[2] for p in prompt.points], crs=prompt.crs,
-                        dtype=np.float64)
+        transform = Transformer.from_crs(prompt.crs, crs, always_xy=True).transform
+        points = Points([transform(x, y) for x, y, _ in prompt.points], labels=[label for *_, label in prompt.points],
+                        crs=crs, dtype=np.float64)
     if prompt.box:
         box = BoundingBox(*prompt.box, crs=prompt.crs)
     if points is not None and box is not None:
@@ -101,14 +129,14 @@ def geo_query(prompt):
     return points if points is not None else box
 
 
-def ask(engine, prompt, **options):
-    """One query with the mask decoder's raw output kept beside the thresholded masks that geosam returns."""
+def ask(engine, crs, prompt, **options):
+    """One query of a raster in `crs`, with the mask decoder's raw output kept beside the thresholded masks that geosam returns."""
     network = engine.adapter.model.model
     decoder = getattr(network, "mask_decoder", None) or network.sam_mask_decoder
     kept = {}
     hook = decoder.register_forward_hook(lambda module, inputs, output: kept.update(low_res=output[0].float().numpy()))
     try:
-        result = engine.query(geo_query(prompt), multimask_output=prompt.multimask, **options)
+        result = engine.query(geo_query(prompt, crs), multimask_output=prompt.multimask, **options)
     finally:
         hook.remove()
     low_res = kept["low_res"].reshape(-1, *kept["low_res"].shape[-2:])
@@ -120,15 +148,16 @@ def answers_from_folder(folder, checkpoint, prompts):
     from geosam.engines import FeatureQueryEngine
 
     engine = FeatureQueryEngine(str(folder), model_spec(checkpoint))
-    return [ask(engine, prompt) for prompt in prompts]
+    return [ask(engine, engine.manifest["crs"].iloc[0], prompt) for prompt in prompts]
 
 
 def answers_online(raster, checkpoint, prompts, **reading):
     """Answers with one cache for all prompts, as the plugin keeps it."""
     from geosam.engines import OnlineQueryCache, OnlineQueryEngine
 
-    engine, cache = OnlineQueryEngine(open_raster(raster, **reading), model_spec(checkpoint)), OnlineQueryCache()
-    return [ask(engine, prompt, cache=cache) for prompt in prompts]
+    dataset, cache = open_raster(raster, **reading), OnlineQueryCache()
+    engine = OnlineQueryEngine(dataset, model_spec(checkpoint))
+    return [ask(engine, dataset.crs, prompt, cache=cache) for prompt in prompts]
 
 
 def time_model(checkpoint, chip, encodes, decodes):

@@ -62,6 +62,7 @@ def run(args, report, binary, store):
         checkpoint = make_checkpoints.make(folder(first), "mobile_sam", first)
         for case in compat_checks.plan("mobile_sam", 0, args.quick):
             compat_checks.check_network_input(report, binary, store, case, checkpoint)
+        compat_checks.check_network_input_shapes(report, binary, checkpoint)
     for model in args.models:
         for index, seed in enumerate(args.seeds):
             if model != "mobile_sam" and index > 1:

@@ -122,21 +122,22 @@ BOX = Prompt("box", box=(0.40, 0.35, 0.62, 0.66))
 BOTH = Prompt("box+points", box=(0.22, 0.30, 0.58, 0.71), points=((0.41, 0.50, 1), (0.25, 0.33, 0)))
 THREE = Prompt("point, three masks", points=((0.61, 0.58, 1),), multimask=True)
 LONLAT = Prompt("point in EPSG:4326", points=((0.44, 0.40, 1), (0.47, 0.42, 0)), crs="EPSG:4326")
+LONLAT_BOX = Prompt("box in EPSG:4326", box=(0.35, 0.30, 0.55, 0.60), crs="EPSG:4326")
 CORNER = Prompt("point in a corner", points=((0.985, 0.99, 1),))
 EVERY = (POINT, POINTS, BOX, BOTH, THREE)
 
 TOWN = Scene("town_rgb_utm", "uint8", (3, 1024, 1024), "EPSG:32650", from_origin(440_000, 4_450_000, 0.5, 0.5),
-             (*EVERY, LONLAT))
+             (*EVERY, LONLAT, LONLAT_BOX))
 CITY = Scene("city_rgb_utm", "uint8", (3, 1150, 1500), "EPSG:32650", from_origin(441_000, 4_451_000, 0.5, 0.5),
-             (POINT, BOX, THREE, CORNER, LONLAT))
+             (POINT, BOX, THREE, CORNER, LONLAT, LONLAT_BOX))
 FIELDS = Scene("fields_u16_utm", "uint16", (4, 1024, 1024), "EPSG:32633", from_origin(512_340, 5_100_020, 10, 10),
-               (*EVERY, LONLAT))
+               (*EVERY, LONLAT, LONLAT_BOX))
 RELIEF = Scene("relief_f32_utm", "float32", (1, 600, 800), "EPSG:32719", from_origin(250_000, 7_400_000, 30, 30),
                (POINT, BOX, THREE), nodata=-9999.0)
 COAST = Scene("coast_rgb_wgs84", "uint8", (3, 700, 900), "EPSG:4326", from_origin(116.30, 40.20, 9e-6, 9e-6),
               (POINT, POINTS, BOX, Prompt("point in EPSG:3857", points=((0.44, 0.40, 1),), crs="EPSG:3857")))
 PATCH = Scene("patch_rgb_utm", "uint8", (3, 333, 500), "EPSG:32650", from_origin(440_500, 4_449_000, 0.5, 0.5),
-              (*EVERY, LONLAT))  # smaller than a chip; 333 rows take the fractional path of the mask upsampling
+              (*EVERY, LONLAT, LONLAT_BOX))  # smaller than a chip; 333 rows take the fractional path of the mask upsampling
 TALL = Scene("tall_u8_utm", "uint8", (2, 1300, 640), "EPSG:32650", from_origin(442_000, 4_449_000, 0.25, 0.25),
              (POINT, BOTH))
 
