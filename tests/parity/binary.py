@@ -42,13 +42,14 @@ class Binary:
         pathlib.Path(out).parent.mkdir(parents=True, exist_ok=True)
         return self.json("encode", raster, "--checkpoint", checkpoint, "--out", out, *flags(options), *mode(compat))
 
-    def query(self, source, checkpoint, prompt, compat=True, **options):
-        """Answer a WorldPrompt from a feature folder or a raster."""
+    def query(self, source, checkpoint, prompt, compat=True, outputs=(), **options):
+        """Answer a WorldPrompt from a feature folder or a raster; write it to `outputs` as well."""
         with tempfile.TemporaryDirectory(dir=self.work) as folder:
             logits = pathlib.Path(folder) / "logits.safetensors"
             arguments = [f"--point={x!r},{y!r},{label}" for x, y, label in prompt.points]
             if prompt.box:
                 arguments.append("--box=" + ",".join(map(repr, prompt.box)))
+            arguments += [f"--out={path}" for path in outputs]
             if prompt.multimask:
                 arguments.append("--multimask")
             (told,) = self.json("query", source, "--checkpoint", checkpoint, *arguments, "--crs", prompt.crs, "--logits",

@@ -16,13 +16,14 @@ import time
 
 import compat_checks
 import make_checkpoints
+import output_checks
 import raster_checks
 import standard_checks
 from binary import REPOSITORY, Binary
 from checks import Report
 from stored import Store
 
-SECTIONS = ("rasters", "input", "compat", "live", "standard", "checkpoints")
+SECTIONS = ("rasters", "input", "compat", "live", "outputs", "standard", "checkpoints")
 
 
 def arguments():
@@ -74,6 +75,8 @@ def run(args, report, binary, store):
             if "live" in args.only and index == 0:
                 for case in compat_checks.plan(model, index, quick=True):
                     compat_checks.check_online(report, binary, store, case.scene, model, seed, checkpoint)
+            if "outputs" in args.only and index == 0 and model == "mobile_sam":
+                output_checks.check_outputs(report, binary, store, model, seed, checkpoint)
             if "standard" in args.only and index == 0:
                 standard_checks.check_official(report, binary, store, model, seed, checkpoint, args.quick)
     if "checkpoints" in args.only:
