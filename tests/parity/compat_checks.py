@@ -100,6 +100,7 @@ def check_case(report, binary, store, case, model, seed, checkpoint):
         report.error("encode", name, error)
         return
     check_manifest(report, name, ours, theirs)
+    check_summary(report, binary, name, ours, theirs)
     check_features(report, name, ours, theirs)
 
     try:
@@ -142,6 +143,24 @@ def check_manifest(report, name, ours_folder, theirs_folder):
             report.equal("manifest", name, column, *(frame[column].tolist() for frame in (ours, theirs)))
     plain = pd.read_parquet(ours_folder / "manifest.parquet")  # what a reader without GeoParquet sees
     report.equal("manifest", name, "WKB for plain readers", [type(v) for v in plain.geometry], [bytes] * len(plain))
+
+
+def check_summary(report, binary, name, ours_folder, theirs_folder):
+    """What a folder holds, as each side tells it of the other's."""
+    from geosam.runtime import describe_feature_source
+
+    try:
+        expected = facts(describe_feature_source(theirs_folder))
+        report.equal("summary", name, "theirs, our folder", facts(describe_feature_source(ours_folder)), expected)
+        told = binary.json("info", theirs_folder)
+        ours = (told["crs"], tuple(told["extent"]), told["chips"], told["pixel_area"])
+        report.equal("summary", name, "ours, their folder", ours, expected)
+    except Exception as error:  # noqa: BLE001
+        report.error("summary", name, error)
+
+
+def facts(summary):
+    return summary.crs_text, tuple(summary.extent), summary.chip_count, summary.pixel_area
 
 
 def check_features(report, name, ours_folder, theirs_folder):
