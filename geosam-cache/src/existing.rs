@@ -49,7 +49,7 @@ pub(crate) fn prepare(root: &Path, options: &FolderOptions) -> Result<Vec<Row>> 
         ExistingFolder::Resume if manifest_path.exists() => continued(&manifest_path, options)?,
         ExistingFolder::Resume => {
             if let Some(chip) = names_in(&features)?.iter().find(|name| is_chip_file(name)) {
-                return Err(refused(root, format!("features without {MANIFEST_NAME}, among them {chip}")));
+                return Err(refused(root, &format!("features without {MANIFEST_NAME}, among them {chip}")));
             }
             Vec::new()
         }
@@ -72,7 +72,7 @@ fn continued(manifest_path: &Path, options: &FolderOptions) -> Result<Vec<Row>> 
     let root = manifest_path.parent().unwrap_or(Path::new("."));
     let manifest = Manifest::read(manifest_path)?;
     let Some(header) = manifest.header else {
-        return Err(refused(root, "features of a program that does not record how it made them".to_string()));
+        return Err(refused(root, "features of a program that does not record how it made them"));
     };
     let difference = match (&options.settings, &header.settings) {
         (Some(new), Some(old)) => new.difference(old),
@@ -84,7 +84,7 @@ fn continued(manifest_path: &Path, options: &FolderOptions) -> Result<Vec<Row>> 
         ("precision".to_string(), name(options.precision), name(header.precision))
     });
     if let Some((setting, new, old)) = difference.or(precision) {
-        return Err(refused(root, format!("features made with {setting} {old}, now it is {new}")));
+        return Err(refused(root, &format!("features made with {setting} {old}, now it is {new}")));
     }
     Ok(manifest.rows.into_iter().filter_map(|row| in_place(row, root)).collect())
 }
@@ -98,7 +98,7 @@ fn in_place(mut row: Row, root: &Path) -> Option<Row> {
     })
 }
 
-fn refused(root: &Path, found: String) -> Error {
+fn refused(root: &Path, found: &str) -> Error {
     Error::InvalidArgument {
         parameter: "output folder",
         expected: "an empty one, or features of the same raster, model and grid".to_string(),

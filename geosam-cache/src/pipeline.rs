@@ -135,6 +135,7 @@ impl Pipeline<'_> {
         })
     }
     /// Read chips until all are read, one fails, or nobody wants more.
+    #[allow(clippy::needless_pass_by_value)] // dropping its end of a channel is how a stage says that it has stopped
     fn read<'b>(
         &self,
         kept: &HashSet<String>,
@@ -164,6 +165,7 @@ impl Pipeline<'_> {
     }
 
     /// Encode what is read and hand it to the writer. `Ok(true)` when there is no more, `Ok(false)` when cancelled.
+    #[allow(clippy::needless_pass_by_value)] // dropping its end of a channel is how a stage says that it has stopped
     fn encode<'b>(
         &self,
         kept: usize,
