@@ -39,8 +39,8 @@ pub struct PromptFileOptions {
     /// Field whose value features of one object share. Default: the first called `prompt_id`, `object` or `group`, in any
     /// case, **if it holds whole numbers**; without one, every feature is an object of its own.
     pub group_field: Option<String>,
-    /// The CRS the coordinates are in, whatever the file says. Default: the file's; a GeoJSON file that names none is in
-    /// WGS 84.
+    /// The CRS of the coordinates where the file names none, as a CSV file or a Shapefile without `.prj`. A file that
+    /// names its CRS is believed, and GeoJSON is in WGS 84 unless it says otherwise.
     pub crs: Option<Crs>,
 }
 
@@ -188,9 +188,14 @@ fn read_features(path: &Path, options: &PromptFileOptions) -> Result<(Crs, Vec<F
     let failed = |error| dataset_error("read", &path.display().to_string(), error);
     let dataset = open(path).map_err(failed)?;
     let mut layer = choose_layer(&dataset, path, options.layer.as_deref())?;
-    let crs = match &options.crs {
-        Some(crs) => crs.clone(),
-        None => layer_crs(&layer, path)?,
+    let crs = match layer_crs(&layer)?.or_else(|| options.crs.clone()) {
+        Some(crs) => crs,
+        None => {
+            return Err(Error::MissingCrs {
+                what: format!("the prompt file {}", path.display()),
+                remedy: "give the CRS its coordinates are in, for example EPSG:4326",
+            });
+        }
     };
     let fields = Fields::of(layer.defn(), path, options)?;
     let expected = layer.feature_count();
@@ -259,15 +264,12 @@ fn choose_layer<'d>(dataset: &'d Dataset, path: &Path, name: Option<&str>) -> Re
     }
 }
 
-fn layer_crs(layer: &Layer<'_>, path: &Path) -> Result<Crs> {
+fn layer_crs(layer: &Layer<'_>) -> Result<Option<Crs>> {
     // GeoPackage has two entries that say that nothing is known.
     let known = layer.spatial_ref().filter(|srs| srs.name().is_none_or(|name| !name.starts_with("Undefined")));
-    let crs = known.map(crs_of).transpose()?.ok_or_else(|| Error::MissingCrs {
-        what: format!("the prompt file {}", path.display()),
-        remedy: "give the CRS its coordinates are in, for example EPSG:4326",
-    })?;
-    // GeoJSON with heights; we take none.
-    Ok(if crs == Crs::new("EPSG:4979") { Crs::wgs84() } else { crs })
+    let crs = known.map(crs_of).transpose()?;
+    // GeoJSON with heights, of which we make no use.
+    Ok(crs.map(|crs| if crs == Crs::new("EPSG:4979") { Crs::wgs84() } else { crs }))
 }
 
 /// The fields of a layer, with those that mean something to us.

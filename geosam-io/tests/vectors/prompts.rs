@@ -229,6 +229,15 @@ fn empty_layers_lines_and_missing_geometries_are_refused() {
 }
 
 #[test]
+fn a_file_that_names_its_crs_is_believed() {
+    let folder = tempfile::tempdir().unwrap();
+    write_layer(&file(&folder, "a.gpkg"), "GPKG", Some(UTM), &[("POINT (500010 4000020)", &[])]);
+    let options = PromptFileOptions { crs: Some(Crs::wgs84()), ..defaults() };
+    let prompts = read_prompts(file(&folder, "a.gpkg"), &options).unwrap();
+    assert_eq!(prompts[0].prompt.require_crs().unwrap(), &Crs::new(UTM));
+}
+
+#[test]
 fn a_layer_without_crs_needs_one_from_the_options() {
     let folder = tempfile::tempdir().unwrap();
     for (extension, driver) in &FORMATS[..3] {
