@@ -19,11 +19,14 @@ pub(crate) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let input = input.values();
     let mut output = vec![0.0; input.len()];
     output.par_chunks_mut(CHUNK).zip(input.par_chunks(CHUNK)).for_each(|(output, input)| {
-        vectorised(|| {
-            for (y, &x) in output.iter_mut().zip(input) {
-                *y = gelu_of(x);
-            }
-        });
+        vectorised(
+            #[inline(always)]
+            || {
+                for (y, &x) in output.iter_mut().zip(input) {
+                    *y = gelu_of(x);
+                }
+            },
+        );
     });
     buffer::tensor(output, x.dims())
 }

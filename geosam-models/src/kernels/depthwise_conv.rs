@@ -39,10 +39,13 @@ pub(crate) fn depthwise_conv3x3(
     let mut output = vec![0.0; batch * rows * columns * channels];
     output.par_chunks_exact_mut(columns * channels).enumerate().for_each(|(index, output)| {
         let (batch, row) = (index / rows, index % rows * stride);
-        vectorised(|| {
-            image.convolve_row(output, [batch, row, stride], taps.values(), offset.values());
-            activate(output, activation);
-        });
+        vectorised(
+            #[inline(always)]
+            || {
+                image.convolve_row(output, [batch, row, stride], taps.values(), offset.values());
+                activate(output, activation);
+            },
+        );
     });
     buffer::tensor(output, [batch, rows, columns, channels])
 }

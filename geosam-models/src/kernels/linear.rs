@@ -39,7 +39,10 @@ pub(crate) fn linear<const D: usize>(
     matmul_transposed(&mut output, 1.0, a, b, threads);
     let rows = CHUNK.div_ceil(outputs);
     output.par_chunks_mut(rows * outputs).for_each(|chunk| {
-        vectorised(|| add_and_activate(chunk, offset.values(), activation));
+        vectorised(
+            #[inline(always)]
+            || add_and_activate(chunk, offset.values(), activation),
+        );
     });
     buffer::tensor(output, shape)
 }

@@ -4,7 +4,8 @@
 /// Lanes of an accumulator array, wide enough for the widest registers.
 pub(super) const LANES: usize = 16;
 
-/// Runs `work` compiled for AVX-512, AVX2 or the portable baseline. What `work` calls must be inlined into it.
+/// Runs `work` compiled for AVX-512, AVX2 or the portable baseline. Only what is inlined is compiled anew, so `work` and
+/// what it calls must be `#[inline(always)]`.
 #[inline]
 pub(super) fn vectorised<R>(work: impl FnOnce() -> R) -> R {
     #[cfg(target_arch = "x86_64")]

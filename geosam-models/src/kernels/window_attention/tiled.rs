@@ -186,25 +186,28 @@ impl Grid<'_> {
             let first = index * block;
             let logits = &mut logits[..queries.rows * keys.rows];
             matmul_transposed(logits, scale, queries, keys, Threads::One);
-            vectorised(|| {
-                for (query, (logits, [row, column])) in
-                    logits.chunks_exact_mut(keys.rows).zip(places.clone()).enumerate()
-                {
-                    match bias {
-                        Bias::Dense(bias) => {
-                            let query = (head * side + row) * side + column;
-                            add(logits, &bias.values()[query * side * side + first..][..keys.rows]);
+            vectorised(
+                #[inline(always)]
+                || {
+                    for (query, (logits, [row, column])) in
+                        logits.chunks_exact_mut(keys.rows).zip(places.clone()).enumerate()
+                    {
+                        match bias {
+                            Bias::Dense(bias) => {
+                                let query = (head * side + row) * side + column;
+                                add(logits, &bias.values()[query * side * side + first..][..keys.rows]);
+                            }
+                            Bias::Relative(_) => {
+                                let products = &relative[query * distances..][..distances];
+                                let by_row = &products[side - 1 - row + first / side..];
+                                let by_column = &products[3 * side - 2 - column..][..side];
+                                add_relative(logits, by_row, by_column);
+                            }
                         }
-                        Bias::Relative(_) => {
-                            let products = &relative[query * distances..][..distances];
-                            let by_row = &products[side - 1 - row + first / side..];
-                            let by_column = &products[3 * side - 2 - column..][..side];
-                            add_relative(logits, by_row, by_column);
-                        }
+                        softmax[query].take_in(logits, &mut attended[query * depth..][..depth]);
                     }
-                    softmax[query].take_in(logits, &mut attended[query * depth..][..depth]);
-                }
-            });
+                },
+            );
             add_matmul(&mut attended, Matrix { values: logits, rows: queries.rows, columns: keys.rows }, values);
         }
         for (attended, softmax) in attended.chunks_exact_mut(depth).zip(softmax) {
