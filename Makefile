@@ -9,7 +9,8 @@ help: ## List the targets
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 quickstart: setup ## Encode a generated raster, answer a prompt from it, write polygons and a picture
-	$(CARGO) run --locked --example quickstart
+	$(CARGO) build --locked --workspace --example quickstart
+	"$${CARGO_TARGET_DIR:-target}"/debug/examples/quickstart
 
 test: setup ## Run every test, documentation example and example program
 	$(CARGO) test --locked --workspace

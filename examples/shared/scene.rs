@@ -1,15 +1,29 @@
 //! A landscape drawn from a seed: fields with crop rows, a river, a pond, and buildings with shadows, as a 16-bit
 //! raster of four bands (red, green, blue, near infrared) in a UTM zone.
 
-use geosam::{Affine, Crs, GeoGrid, Pixels, Result, Shape};
+use geosam::{Affine, Crs, GeoGrid, ImageEncoderConfig, Pixels, Result, SamConfig, Shape, VitConfig, WorldPoint};
+
+/// A SAM small enough to run anywhere in a moment: chips of 512 pixels, a ViT of width 192 and four blocks. Nobody has
+/// trained it; the examples give it seeded random weights, so that they need no download.
+pub(crate) fn small_sam() -> SamConfig {
+    let vit = VitConfig {
+        image_size: 512,
+        width: 192,
+        depth: 4,
+        heads: 3,
+        global_attention: vec![1, 3],
+        ..VitConfig::vit_b()
+    };
+    SamConfig { image_encoder: ImageEncoderConfig::Vit(vit) }
+}
 
 /// The drawn landscape.
 #[derive(Debug)]
-pub struct Scene {
+pub(crate) struct Scene {
     /// Where it lies: UTM zone 33 north, half-metre pixels.
-    pub grid: GeoGrid,
+    pub(crate) grid: GeoGrid,
     /// Reflectance × 10 000, `[4, height, width]`; 0 is nodata.
-    pub pixels: Pixels,
+    pub(crate) pixels: Pixels,
 }
 
 /// What a pixel shows; the index of its reflectances below.
@@ -61,11 +75,20 @@ impl Building {
 }
 
 impl Scene {
-    /// The pond's centre as fractions of the width and the height: a good place for a first click.
-    pub const POND: [f64; 2] = [0.68, 0.3];
+    /// Number of bands.
+    pub(crate) const BANDS: usize = 4;
+
+    /// The pond's centre as fractions of the width and the height.
+    const POND: [f64; 2] = [0.68, 0.3];
+
+    /// The pond's centre on the map: a good place for a first click.
+    pub(crate) fn pond(&self) -> WorldPoint {
+        let bounds = self.grid.bounds();
+        WorldPoint::new(bounds.left + Self::POND[0] * bounds.width(), bounds.top - Self::POND[1] * bounds.height())
+    }
 
     /// Draw a landscape of `shape` pixels.
-    pub fn draw(shape: Shape, seed: u64) -> Result<Self> {
+    pub(crate) fn draw(shape: Shape, seed: u64) -> Result<Self> {
         let mut random = Random(seed);
         let buildings: Vec<Building> = (0..shape.area() / 30_000 + 3)
             .map(|_| Building {
@@ -89,7 +112,8 @@ impl Scene {
                 };
                 for (band, mean) in cover.reflectance().into_iter().enumerate() {
                     let noise = 1.0 + 0.08 * (random.next() - 0.5);
-                    values[band * area + row * shape.width + column] = (mean * rows * noise).clamp(1.0, 10_000.0) as u16;
+                    values[band * area + row * shape.width + column] =
+                        (mean * rows * noise).clamp(1.0, 10_000.0) as u16;
                 }
             }
         }
