@@ -50,8 +50,7 @@ impl Listing {
     }
 
     fn of_torch(file: &TorchFile) -> Result<Self> {
-        let mut listing =
-            Self { container: Container::PyTorch, tensors: BTreeMap::new(), unreadable: BTreeMap::new() };
+        let mut listing = Self { container: Container::PyTorch, tensors: BTreeMap::new(), unreadable: BTreeMap::new() };
         for (key, value) in state_dict(file)? {
             match (key, value) {
                 (Value::Str(name), Value::Tensor(tensor)) => {

@@ -79,10 +79,7 @@ mod tests {
             ("prompt_encoder.point_embed.2.weight", "prompt_encoder.point_embeddings.2.weight"),
             ("prompt_encoder.mask_embed.conv3.bias", "prompt_encoder.mask_downscaling.6.bias"),
             ("prompt_encoder.no_mask_embed.weight", "prompt_encoder.no_mask_embed.weight"),
-            (
-                "mask_decoder.transformer.layers.0.layer_norm4.weight",
-                "mask_decoder.transformer.layers.0.norm4.weight",
-            ),
+            ("mask_decoder.transformer.layers.0.layer_norm4.weight", "mask_decoder.transformer.layers.0.norm4.weight"),
             ("mask_decoder.transformer.layers.0.mlp.lin1.bias", "mask_decoder.transformer.layers.0.mlp.lin1.bias"),
             ("mask_decoder.transformer.layer_norm_final_attn.bias", "mask_decoder.transformer.norm_final_attn.bias"),
             ("mask_decoder.upscale_layer_norm.weight", "mask_decoder.output_upscaling.1.weight"),

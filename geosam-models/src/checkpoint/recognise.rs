@@ -141,10 +141,7 @@ pub(super) fn identify(
             let architecture = Architecture::Sam(SamConfig { image_encoder: ImageEncoderConfig::Tiny(config) });
             let id = (architecture == Architecture::Sam(SamConfig::mobile())).then_some("mobile_sam");
             Ok(named(id, architecture, || {
-                (
-                    format!("mobile_sam_{}", widths.join("-")),
-                    format!("MobileSAM of widths {}", widths.join(", ")),
-                )
+                (format!("mobile_sam_{}", widths.join("-")), format!("MobileSAM of widths {}", widths.join(", ")))
             }))
         }
         Family::Sam2 => {

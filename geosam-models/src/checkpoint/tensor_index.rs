@@ -61,7 +61,8 @@ impl TensorIndex<'_> {
             config.depths[stage] = self.count(&format!("image_encoder.layers.{stage}.blocks."))?;
         }
         for stage in 1..4 {
-            let [width, ..] = self.shape::<4>(&format!("image_encoder.layers.{}.downsample.conv3.c.weight", stage - 1))?;
+            let [width, ..] =
+                self.shape::<4>(&format!("image_encoder.layers.{}.downsample.conv3.c.weight", stage - 1))?;
             // One bias for each pair of distances within a window.
             let [heads, offsets] =
                 self.shape(&format!("image_encoder.layers.{stage}.blocks.0.attn.attention_biases"))?;
