@@ -188,15 +188,10 @@ fn read_features(path: &Path, options: &PromptFileOptions) -> Result<(Crs, Vec<F
     let failed = |error| dataset_error("read", &path.display().to_string(), error);
     let dataset = open(path).map_err(failed)?;
     let mut layer = choose_layer(&dataset, path, options.layer.as_deref())?;
-    let crs = match layer_crs(&layer)?.or_else(|| options.crs.clone()) {
-        Some(crs) => crs,
-        None => {
-            return Err(Error::MissingCrs {
-                what: format!("the prompt file {}", path.display()),
-                remedy: "give the CRS its coordinates are in, for example EPSG:4326",
-            });
-        }
-    };
+    let crs = layer_crs(&layer)?.or_else(|| options.crs.clone()).ok_or_else(|| Error::MissingCrs {
+        what: format!("the prompt file {}", path.display()),
+        remedy: "give the CRS its coordinates are in, for example EPSG:4326",
+    })?;
     let fields = Fields::of(layer.defn(), path, options)?;
     let expected = layer.feature_count();
     let mut features = Vec::new();
