@@ -69,8 +69,8 @@ pub use geosam_io::{
     write_raster, write_vector,
 };
 pub use geosam_models::{
-    Checkpoint, DeviceChoice, ImageEncoderConfig, ModelOptions, Recognised, Sam, SamConfig, TinyVitConfig, VitConfig,
-    load_model, recognise, write_random_checkpoint,
+    Checkpoint, DeviceChoice, ImageEncoderConfig, ModelOptions, Recognised, Sam, SamConfig, TensorSource,
+    TinyVitConfig, VitConfig, load_model, recognise, write_checkpoint, write_random_checkpoint,
 };
 pub use geosam_query::{
     FeatureQueryEngine, FeatureQueryOptions, OnlineQueryCache, OnlineQueryEngine, OnlineQueryOptions, QueryResult,

@@ -18,6 +18,9 @@ pub(crate) struct RasterArguments {
     /// Resolution in metres a pixel [default: the raster's]
     #[arg(long, value_name = "METRES")]
     pub(crate) res: Option<f64>,
+    /// CRS of a raster that has none, or a wrong one
+    #[arg(long, value_name = "CRS")]
+    pub(crate) assume_crs: Option<Crs>,
     /// nearest, bilinear, cubic, cubicspline, lanczos, average or mode [default: average]
     #[arg(long, value_name = "NAME")]
     pub(crate) resampling: Option<Resampling>,
@@ -30,6 +33,7 @@ impl RasterArguments {
             bands: self.bands.clone().or_else(|| settings.bands.clone()),
             crs: crs.or_else(|| settings.crs.clone()),
             resolution: self.res.or(settings.resolution),
+            assume_crs: self.assume_crs.clone(),
             ..RasterOptions::default()
         };
         if let Some(resampling) = self.resampling {

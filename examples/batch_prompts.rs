@@ -1,0 +1,76 @@
+//! Prompts from a vector file, answered chip by chip, into one GeoPackage.
+//!
+//! ```sh
+//! cargo run --example batch_prompts
+//! ```
+
+#[path = "shared/scene.rs"]
+mod scene;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use geosam::{
+    ChipSource, Error, ExistingFolder, FeatureCacheBuilder, FeatureCacheConfig, MaskFeatures, ModelOptions, NoProgress,
+    Osr, PredictOptions, PromptFileOptions, PromptSet, RasterDataset, RasterOptions, Result, Sam, Shape,
+    VectorizeOptions, open_folder, read_prompts, write_raster, write_vector,
+};
+use scene::Scene;
+
+fn main() -> Result<()> {
+    run(Path::new("batch-prompts-output"))
+}
+
+/// Everything is written into `folder`.
+pub(crate) fn run(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))?;
+    let raster_path = folder.join("scene.tif");
+    let scene = Scene::draw(Shape::new(768, 768), 9)?;
+    write_raster(&raster_path, &scene.grid, &scene.pixels, Scene::BANDS, Some(0.0))?;
+    let raster = Arc::new(RasterDataset::open(&raster_path.to_string_lossy(), &RasterOptions::default())?);
+    let model = Arc::new(Sam::random(&scene::small_sam(), 6, &ModelOptions::default())?);
+    let features = folder.join("features");
+    let config = FeatureCacheConfig { existing: ExistingFolder::Overwrite, ..FeatureCacheConfig::default() };
+    FeatureCacheBuilder::new(raster.clone(), model.clone(), Arc::new(Osr), &features, config).build(&NoProgress)?;
+
+    // One click every 80 m, as somebody might digitise them; and one that is far off the raster.
+    let bounds = raster.grid().bounds();
+    let mut rows = String::from("lon_is_not_here,x,y,label\n");
+    for i in 0..9 {
+        let (column, row) = (f64::from(i % 3), f64::from(i / 3));
+        rows += &format!("{i},{},{},1\n", bounds.left + 80.0 + 90.0 * column, bounds.top - 80.0 - 90.0 * row);
+    }
+    rows += "9,0,0,1\n";
+    let clicks = folder.join("clicks.csv");
+    std::fs::write(&clicks, rows).map_err(|source| Error::io("write", &clicks, source))?;
+
+    let options = PromptFileOptions { crs: Some(scene.grid.crs.clone()), ..PromptFileOptions::default() };
+    let prompts: Vec<PromptSet> = read_prompts(&clicks, &options)?.into_iter().map(|p| p.prompt).collect();
+    assert_eq!(prompts.len(), 10);
+
+    // Each chip is loaded once, whatever the order of the prompts; one that fails does not spoil the others.
+    let engine = open_folder(&features, model)?;
+    let answers = engine.query_many(&prompts, PredictOptions::default());
+    let mut polygons = MaskFeatures { crs: scene.grid.crs.clone(), features: Vec::new() };
+    let mut failures = 0;
+    for (number, answer) in answers.into_iter().enumerate() {
+        match answer {
+            Ok(result) => {
+                let largest = VectorizeOptions { largest_only: true, ..VectorizeOptions::default() };
+                for mut feature in result.features(&largest)?.features {
+                    feature.properties.insert("prompt".to_string(), number.into());
+                    polygons.features.push(feature);
+                }
+            }
+            Err(error) => {
+                println!("prompt {number}: {error}");
+                failures += 1;
+            }
+        }
+    }
+    let output = folder.join("objects.gpkg");
+    write_vector(&output, &polygons)?;
+    println!("{} polygons in {}", polygons.features.len(), output.display());
+    assert_eq!(failures, 1, "only the click off the raster has no answer");
+    Ok(())
+}

@@ -1,0 +1,75 @@
+//! Ask a feature folder: clicks on and off the object, a box, several candidates, and a mask to refine.
+//!
+//! ```sh
+//! cargo run --example query_folder
+//! ```
+
+#[path = "shared/scene.rs"]
+mod scene;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use geosam::{
+    BoundingBox, Error, ExistingFolder, FeatureCacheBuilder, FeatureCacheConfig, Label, MaskFormat, ModelOptions,
+    NoProgress, Osr, Points, PredictOptions, PromptSet, RasterDataset, RasterOptions, Result, Sam, Shape,
+    VectorizeOptions, WorldPoint, open_folder, write_mask, write_raster, write_vector,
+};
+use scene::Scene;
+
+fn main() -> Result<()> {
+    run(Path::new("query-folder-output"))
+}
+
+/// Everything is written into `folder`.
+pub(crate) fn run(folder: &Path) -> Result<()> {
+    std::fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))?;
+    let raster_path = folder.join("scene.tif");
+    let scene = Scene::draw(Shape::new(512, 768), 5)?;
+    write_raster(&raster_path, &scene.grid, &scene.pixels, Scene::BANDS, Some(0.0))?;
+    let raster = Arc::new(RasterDataset::open(&raster_path.to_string_lossy(), &RasterOptions::default())?);
+    let model = Arc::new(Sam::random(&scene::small_sam(), 2, &ModelOptions::default())?);
+    let features = folder.join("features");
+    let config = FeatureCacheConfig { existing: ExistingFolder::Overwrite, ..FeatureCacheConfig::default() };
+    FeatureCacheBuilder::new(raster, model.clone(), Arc::new(Osr), &features, config).build(&NoProgress)?;
+
+    let engine = open_folder(&features, model)?;
+    let crs = &scene.grid.crs;
+    let pond = scene.pond();
+
+    // A click on the pond and one off it.
+    let clicks = Points::new(
+        vec![pond, WorldPoint::new(pond.x - 60.0, pond.y)],
+        vec![Label::Foreground, Label::Background],
+        crs.clone(),
+    )?;
+    let one = engine.query(&clicks.clone().into(), PredictOptions::default())?;
+    assert_eq!(one.masks.len(), 1);
+
+    // A box in longitude and latitude: prompts are brought into the folder's CRS.
+    let around = BoundingBox::new(pond.x - 45.0, pond.y - 25.0, pond.x + 45.0, pond.y + 25.0, crs.clone())?;
+    let in_degrees = around.to_crs(&"EPSG:4326".into(), &Osr)?;
+    let boxed = engine.query(&in_degrees.into(), PredictOptions::default())?;
+    assert_eq!(boxed.grid, one.grid, "both prompts are answered by the chip whose centre is nearest");
+
+    // Both together, three candidates, best first by the model's own score.
+    let both = PromptSet::new(Some(clicks.clone()), Some(around), &Osr)?;
+    let three = engine.query(&both, PredictOptions { multimask: true })?;
+    let best = (0..three.masks.len()).max_by(|a, b| three.scores[*a].total_cmp(&three.scores[*b])).unwrap_or(0);
+    println!("scores {:?}, the best is mask {best}", three.scores);
+    assert_eq!(three.masks.len(), 3);
+
+    // Refine: the logits of the best candidate are a prompt, too.
+    let refined = both.with_mask(three.low_res.as_prompt(best));
+    let refined = engine.query(&refined, PredictOptions::default())?;
+
+    write_mask(folder.join("mask.tif"), &refined.masks, &refined.grid, MaskFormat::Cog)?;
+    let polygons =
+        refined.features(&VectorizeOptions { largest_only: true, fill_holes: true, ..Default::default() })?;
+    for format in ["geojson", "gpkg", "fgb", "shp"] {
+        write_vector(folder.join("mask").with_extension(format), &polygons)?;
+    }
+    println!("wrote mask.tif, .geojson, .gpkg, .fgb and .shp into {}", folder.display());
+    assert!(polygons.features.len() <= 1);
+    Ok(())
+}

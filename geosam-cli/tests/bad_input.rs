@@ -1,0 +1,179 @@
+//! Bad input: one line that names the cause, and no file that a later run could mistake for a good one.
+
+use geosam::{Affine, Checkpoint, Crs, GeoGrid, Pixels, Shape, TensorSource, write_checkpoint, write_raster};
+
+use crate::workspace::Workspace;
+
+/// The run fails with a message that holds every one of `parts`, and leaves the folder as it was.
+fn refused(w: &Workspace, arguments: &str, parts: &[&str]) {
+    let before = w.files();
+    let message = w.error(arguments);
+    for part in parts {
+        assert!(message.contains(part), "geosam {arguments}\n  said:   {message}\n  lacks: {part}");
+    }
+    assert_eq!(w.files(), before, "geosam {arguments} left files behind");
+}
+
+fn truncate(w: &Workspace, from: &std::path::Path, name: &str, keep: f64) {
+    let bytes = std::fs::read(from).unwrap();
+    std::fs::write(w.path(name), &bytes[..(bytes.len() as f64 * keep) as usize]).unwrap();
+}
+
+/// The checkpoint's tensors, changed by `change`.
+fn changed_checkpoint(w: &Workspace, name: &str, change: impl Fn(&mut Vec<(String, Vec<usize>, Vec<f32>)>)) {
+    let checkpoint = Checkpoint::open(Workspace::checkpoint()).unwrap();
+    let mut tensors: Vec<_> = checkpoint
+        .names()
+        .into_iter()
+        .map(|name| {
+            let shape = checkpoint.shape(&name, &[]).unwrap();
+            let values = checkpoint.read(&name, &shape).unwrap();
+            (name, shape, values)
+        })
+        .collect();
+    change(&mut tensors);
+    write_checkpoint(&w.path(name), tensors).unwrap();
+}
+
+#[test]
+fn a_missing_or_truncated_raster() {
+    let w = Workspace::new();
+    refused(&w, "encode nothing.tif --checkpoint CKPT --out f", &["nothing.tif"]);
+    // Half of the pixels are there: the header is good, the reading fails.
+    truncate(&w, &w.raster(), "half.tif", 0.5);
+    let message = w.error("encode half.tif --checkpoint CKPT --out f");
+    assert!(message.contains("half.tif"), "{message}");
+    let message = w.error("info f");
+    assert!(message.contains("manifest") || message.contains("no such"), "no folder that looks finished: {message}");
+    std::fs::write(w.path("text.tif"), "this is no raster").unwrap();
+    refused(&w, "encode text.tif --checkpoint CKPT --out g", &["text.tif"]);
+}
+
+#[test]
+fn a_missing_or_truncated_checkpoint() {
+    let w = Workspace::new();
+    refused(&w, "encode scene.tif --checkpoint none.pt --out f", &["none.pt"]);
+    refused(&w, "encode scene.tif --out f", &["--checkpoint"]);
+    for keep in [0.0, 0.3, 0.999] {
+        truncate(&w, Workspace::checkpoint(), "cut.pt", keep);
+        refused(&w, "encode scene.tif --checkpoint cut.pt --out f", &["cut.pt"]);
+    }
+}
+
+#[test]
+fn a_checkpoint_of_another_family_or_of_none() {
+    let w = Workspace::new();
+    write_checkpoint(&w.path("resnet.pt"), [("layer1.0.conv1.weight", vec![2, 2], vec![0.0; 4])]).unwrap();
+    refused(&w, "encode scene.tif --checkpoint resnet.pt --out f", &["resnet.pt", "layer1.0.conv1.weight"]);
+}
+
+#[test]
+fn a_checkpoint_whose_tensors_do_not_fit() {
+    let w = Workspace::new();
+    changed_checkpoint(&w, "missing.pt", |tensors| {
+        tensors.retain(|(name, ..)| name != "mask_decoder.iou_token.weight")
+    });
+    refused(&w, "encode scene.tif --checkpoint missing.pt --out f", &["mask_decoder.iou_token.weight", "missing"]);
+    changed_checkpoint(&w, "misshapen.pt", |tensors| {
+        let tensor = tensors.iter_mut().find(|(name, ..)| name == "prompt_encoder.no_mask_embed.weight").unwrap();
+        (tensor.1, tensor.2) = (vec![1, 8], vec![0.0; 8]);
+    });
+    refused(&w, "encode scene.tif --checkpoint misshapen.pt --out f", &["no_mask_embed.weight", "[1, 8]", "[1, 256]"]);
+    changed_checkpoint(&w, "extra.pt", |tensors| tensors.push(("image_encoder.extra".into(), vec![1], vec![0.0])));
+    refused(&w, "encode scene.tif --checkpoint extra.pt --out f", &["image_encoder.extra"]);
+}
+
+#[test]
+fn a_pickle_that_tries_to_run_code() {
+    let w = Workspace::new();
+    // `system("touch ran")`, as protocol 0 pickles call it, behind the magic number of PyTorch's first format.
+    let pickle = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19.\x80\x02M\xe9\x03.cposix\nsystem\n(S'touch ran'\ntR.";
+    std::fs::write(w.path("evil.pt"), pickle).unwrap();
+    refused(&w, "encode scene.tif --checkpoint evil.pt --out f", &["evil.pt"]);
+    assert!(!w.path("ran").exists(), "the pickle ran");
+}
+
+#[test]
+fn an_extent_that_misses_the_raster() {
+    let w = Workspace::new();
+    refused(&w, "encode scene.tif --checkpoint CKPT --out f --extent 0,0,10,10", &["outside", "500000"]);
+    // Longitude and latitude in the raster's metres would be far off as well.
+    refused(&w, "chips scene.tif --extent 15.0,45.1,15.1,45.0", &["bottom"]);
+}
+
+#[test]
+fn a_raster_without_crs() {
+    let w = Workspace::new();
+    let grid =
+        GeoGrid::new(Affine::from_origin(0.0, 10.0, 1.0, 1.0), Shape::square(200), Crs::new("EPSG:32633")).unwrap();
+    let bytes: Vec<u8> = (0..3 * 200 * 200).map(|i| (i % 251) as u8).collect();
+    write_raster(&w.path("plain.tif"), &grid, &Pixels::U8(bytes), 3, None).unwrap();
+    // A PNG has neither CRS nor transform.
+    std::fs::write(w.path("plain.vrt"), include_str!("no_crs.vrt")).unwrap();
+    refused(&w, "encode plain.vrt --checkpoint CKPT --out f", &["plain.vrt", "no CRS", "--assume-crs"]);
+    w.ok("encode plain.vrt --checkpoint CKPT --out f --assume-crs EPSG:32633");
+}
+
+#[test]
+fn prompts_that_cannot_be_answered() {
+    let w = Workspace::new();
+    w.ok("encode scene.tif --checkpoint CKPT --out features --stride 128");
+    let query = "query features --checkpoint CKPT";
+    refused(&w, query, &["--point"]);
+    refused(&w, &format!("{query} --point 500100,4999900 --out a.geojson"), &["no CRS", "--crs"]);
+    refused(&w, &format!("{query} --point 0,0 --crs EPSG:32633 --out a.geojson"), &["no chip covers", "nearest"]);
+    refused(&w, &format!("{query} --point 500100,4999900 --crs EPSG:99999"), &["EPSG:99999"]);
+    refused(&w, &format!("{query} --point 500100,4999900 --crs EPSG:32633 --out a.docx"), &["docx", "gpkg"]);
+    refused(&w, &format!("{query} --point 500100,4999900 --crs EPSG:32633 --out none/a.gpkg"), &["none"]);
+    refused(&w, "query scene.tif --checkpoint CKPT --point 0,0 --crs EPSG:32633", &["outside"]);
+    refused(&w, "query nothing --checkpoint CKPT --point 0,0 --crs EPSG:32633", &["nothing"]);
+}
+
+#[test]
+fn a_grid_of_a_billion_chips() {
+    let w = Workspace::new();
+    let huge =
+        include_str!("no_crs.vrt").replace("<SRS></SRS>", "<SRS>EPSG:32633</SRS>").replace("\"200\"", "\"32000\"");
+    std::fs::write(w.path("huge.vrt"), huge).unwrap();
+    refused(&w, "chips huge.vrt --chip-size 64 --stride 1", &["chips", "exceed", "stride"]);
+    refused(&w, "encode huge.vrt --checkpoint CKPT --out f --stride 1", &["exceed"]);
+    refused(&w, "chips scene.tif --chip-size 0", &["chip size"]);
+    refused(&w, "chips scene.tif --chip-size 64 --stride 65", &["stride"]);
+}
+
+#[test]
+fn unusable_options() {
+    let w = Workspace::new();
+    refused(&w, "encode scene.tif --checkpoint CKPT --out f --bands 1,9", &["9"]);
+    refused(&w, "encode scene.tif --checkpoint CKPT --out f --value-range 5,5", &["value range"]);
+    refused(&w, "encode scene.tif --checkpoint CKPT --out f --percentiles 98,2", &["percentiles"]);
+    refused(&w, "encode scene.tif --checkpoint CKPT --out f --res -1", &["resolution"]);
+    std::fs::write(w.path("s.json"), "{\"inputs\": {\"STRIED\": 3}}").unwrap();
+    refused(&w, "encode scene.tif --checkpoint CKPT --out f --settings s.json", &["STRIED"]);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written() {
+    let w = Workspace::new();
+    std::fs::write(w.path("file"), "").unwrap();
+    refused(&w, "encode scene.tif --checkpoint CKPT --out file", &["file"]);
+    refused(&w, "encode scene.tif --checkpoint CKPT --out file/features", &["file/features"]);
+    refused(&w, "encode scene.tif --checkpoint CKPT --out /proc/features", &["/proc/features"]);
+}
+
+#[test]
+fn a_folder_that_was_damaged() {
+    let w = Workspace::new();
+    w.ok("encode scene.tif --checkpoint CKPT --out features --stride 128");
+    let query = "query features --checkpoint CKPT --point 500100,4999900 --crs EPSG:32633";
+    let chip = w.path("features/features/chip_000000.pt");
+    let good = std::fs::read(&chip).unwrap();
+    std::fs::write(&chip, &good[..good.len() / 2]).unwrap();
+    refused(&w, query, &["chip_000000.pt"]);
+    std::fs::remove_file(&chip).unwrap();
+    refused(&w, query, &["chip_000000"]);
+    let manifest = w.path("features/manifest.parquet");
+    let bytes = std::fs::read(&manifest).unwrap();
+    std::fs::write(&manifest, &bytes[..bytes.len() / 2]).unwrap();
+    refused(&w, query, &["manifest.parquet"]);
+}

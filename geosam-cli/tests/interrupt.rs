@@ -1,0 +1,39 @@
+//! Ctrl-C in the middle keeps what is finished, and the same command goes on.
+
+#![cfg(unix)]
+
+use std::process::{Command, Stdio};
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use crate::workspace::{Workspace, message};
+
+const ENCODE: &str = "encode scene.tif --checkpoint CKPT --out features --stride 16";
+const CHIPS: u64 = 12 * 18;
+
+#[test]
+fn an_interrupted_run_is_continued() {
+    let w = Workspace::new();
+    let run = w.command(ENCODE).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let first_chips = w.path("features/features/chip_000002.pt");
+    let start = Instant::now();
+    while !first_chips.exists() {
+        assert!(start.elapsed() < Duration::from_secs(120), "no chip appeared");
+        std::thread::sleep(Duration::from_millis(1));
+    }
+    assert!(Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success());
+    let said = message(&run.wait_with_output().unwrap(), ENCODE);
+    assert!(said.contains("cancelled after"), "{said}");
+
+    let kept = w.json("info features");
+    let count = kept["chips"].as_u64().unwrap();
+    assert!((3..CHIPS).contains(&count), "{count} chips kept");
+    assert_eq!(kept["complete"], json!(false));
+    assert!(!w.files().iter().any(|name| name.contains("tmp")), "temporary files left: {:?}", w.files());
+
+    let report = w.json(ENCODE);
+    assert_eq!(report["resumed"], json!(count));
+    assert_eq!(report["written"], json!(CHIPS - count));
+    assert_eq!(w.json("info features")["complete"], json!(true));
+}

@@ -1,0 +1,8 @@
+//! The command line as its users meet it: real files in, exit code and text out.
+
+#![allow(clippy::unwrap_used, missing_docs)]
+
+mod bad_input;
+mod commands;
+mod interrupt;
+mod workspace;
