@@ -112,8 +112,9 @@ pub struct RasterSample {
     pub bands: usize,
     /// Where the pixels are.
     pub grid: GeoGrid,
-    /// For each pixel whether all bands hold data there, row-major; `None` if the raster has neither nodata value,
-    /// alpha nor mask, and the window lies on it.
+    /// For each pixel whether it holds data, row-major; `None` if the raster has neither nodata value, alpha nor mask,
+    /// and the window lies on it. Where only some bands hold data the source decides: [`crate::MemoryRaster`] asks for
+    /// all of them, `RasterDataset` of `geosam-io` for one, as rasterio's dataset mask does.
     pub valid: Option<Vec<bool>>,
     /// The raster.
     pub source_path: String,

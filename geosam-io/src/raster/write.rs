@@ -49,7 +49,8 @@ pub fn write_raster(path: &Path, grid: &GeoGrid, pixels: &Pixels, bands: usize, 
         }
         gdal_ffi::close_written(dataset)
     };
-    let written = write().map_err(|error| dataset_error("write", &path.to_string_lossy(), error));
-    let bytes = written.map(|()| folder.take("raster.tif"))?.unwrap_or_default();
+    let bytes = write()
+        .and_then(|()| folder.take("raster.tif"))
+        .map_err(|error| dataset_error("write", &path.to_string_lossy(), error))?;
     write_whole(path, &bytes)
 }
