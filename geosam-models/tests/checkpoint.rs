@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use geosam_core::torch_file::TensorDtype;
 use geosam_core::{Error, ModelType};
 use geosam_models::{
-    Architecture, Checkpoint, Container, ImageEncoderConfig, Layout, RandomWeights, SamConfig, TensorSource,
-    TinyVitConfig, VitConfig, recognise, write_checkpoint,
+    Architecture, Checkpoint, Container, ImageEncoderConfig, Layout, ModelOptions, RandomWeights, SamConfig,
+    TensorSource, TinyVitConfig, VitConfig, load_model, recognise, write_checkpoint,
 };
 
 const SMALL: [(&str, Container, Layout, TensorDtype); 4] = [
@@ -58,7 +58,7 @@ fn small_models_are_recognised_with_their_sizes() {
         heads: 2,
         global_attention: vec![1],
         window: 3,
-        features: 8,
+        features: 16,
     };
     for (file, container, layout, dtype) in SMALL {
         let found = recognise(&golden(file)).unwrap();
@@ -308,5 +308,37 @@ fn random_weights_make_a_checkpoint() {
     let checkpoint = Checkpoint::open(&path).unwrap();
     assert_eq!(checkpoint.recognised().architecture, reference.recognised().architecture);
     let name = "mask_decoder.mask_tokens.weight";
-    assert_eq!(checkpoint.read(name, &[4, 8]).unwrap(), random.read(name, &[4, 8]).unwrap());
+    assert_eq!(checkpoint.read(name, &[4, 16]).unwrap(), random.read(name, &[4, 16]).unwrap());
+}
+
+#[test]
+fn tensors_that_do_not_fit_are_all_named() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("damaged.pt");
+    let reference = open("sam_small.pt");
+    let mut tensors: Vec<_> = reference
+        .names()
+        .into_iter()
+        .filter(|name| name != "mask_decoder.iou_token.weight")
+        .map(|name| {
+            let mut shape = reference.shape(&name, &[]).unwrap();
+            if name == "image_encoder.blocks.1.norm2.bias" {
+                shape[0] -= 1;
+            }
+            let count = shape.iter().product();
+            (name, shape, vec![0.5; count])
+        })
+        .collect();
+    tensors.push(("mask_decoder.surplus.weight".to_string(), vec![1], vec![0.5]));
+    write_checkpoint(&path, tensors).unwrap();
+
+    let error = load_model(&path, &ModelOptions::default()).unwrap_err();
+    let Error::CheckpointMismatch { problems, .. } = &error else { panic!("{error}") };
+    for expected in [
+        "mask_decoder.iou_token.weight is missing (expected [1, 16])",
+        "image_encoder.blocks.1.norm2.bias has shape [15], expected [16]",
+        "mask_decoder.surplus.weight is not part of the model",
+    ] {
+        assert!(problems.iter().any(|problem| problem == expected), "{problems:?}");
+    }
 }

@@ -20,7 +20,7 @@ from segment_anything.modeling import ImageEncoderViT, MaskDecoder, PromptEncode
 from transformers import SamConfig, SamMaskDecoderConfig, SamModel, SamPromptEncoderConfig, SamVisionConfig
 
 HERE = pathlib.Path(__file__).parent
-IMAGE, PATCH, WIDTH, DEPTH, HEADS, WINDOW, FEATURES, MLP = 64, 16, 16, 2, 2, 3, 8, 16
+IMAGE, PATCH, WIDTH, DEPTH, HEADS, WINDOW, FEATURES, MLP = 64, 16, 16, 2, 2, 3, 16, 16
 
 
 def official():
@@ -108,7 +108,7 @@ def main():
         other = theirs(pixel_values=image, input_points=point[None], input_labels=torch.ones(1, 1, 1).long())
     error = (ours - other.pred_masks[0]).norm() / ours.norm()
     print("Hugging Face against segment-anything:", error.item())
-    assert error < 1e-4  # 8e-6 measured: the eps of the norms differ; a wrong rule gives about 1
+    assert error < 1e-4  # 2e-5 measured: the eps of the norms differ; a wrong rule gives about 1
 
     torch.save(state, HERE / "sam_small.pt")
     half = {name: tensor.half() for name, tensor in state.items()}
