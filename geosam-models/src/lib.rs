@@ -7,6 +7,7 @@ mod load;
 mod nn;
 mod postprocess;
 mod preprocess;
+pub mod profile;
 mod random_checkpoint;
 mod sam;
 mod weights;

@@ -5,6 +5,7 @@ mod tiled;
 use burn::tensor::{Int, Tensor, activation};
 
 use crate::nn::assert_shape;
+use crate::profile;
 
 /// How a fused projection lays out the queries, keys and values of its heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,12 +49,17 @@ pub(crate) fn window_attention(
     bias: PositionBias,
     attention: WindowAttention,
 ) -> Tensor<4> {
-    let [_, _, _, fused] = qkv.dims();
+    let [batch, height, width, fused] = qkv.dims();
     assert_shape!(filling, [fused]);
-    match tiled::window_attention(&qkv, &filling, &bias, attention) {
+    let describe = || {
+        let window = attention.window;
+        let products = batch * height * width * fused / 3 * 2 * window * window;
+        (format!("attention {window}×{window}, {} heads", attention.heads), 2.0 * products as f64)
+    };
+    profile::operator(describe, || match tiled::window_attention(&qkv, &filling, &bias, attention) {
         Some(attended) => attended,
         None => by_operators(qkv, filling, bias, attention),
-    }
+    })
 }
 
 /// With burn's operators, every window and logit in memory.

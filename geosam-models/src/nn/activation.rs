@@ -3,6 +3,7 @@
 use burn::tensor::{Tensor, activation};
 
 use crate::kernels;
+use crate::profile;
 
 /// What a layer applies to its output, elementwise.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -17,9 +18,10 @@ impl Activation {
     /// # Shapes
     /// - x: any; output: the same
     pub(crate) fn forward<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
-        match self {
+        let run = || match self {
             Self::Gelu => kernels::gelu(x),
             Self::Relu => activation::relu(x),
-        }
+        };
+        profile::operator(|| (format!("{self:?}"), 0.0), run)
     }
 }

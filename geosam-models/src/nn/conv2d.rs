@@ -5,6 +5,7 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Tensor, module};
 
 use super::assert_shape;
+use crate::profile;
 use crate::weights::Weights;
 
 /// Geometry of a [`Conv2d`].
@@ -59,9 +60,16 @@ impl Conv2d {
     /// - x: `[batch, inputs, height, width]`
     /// - output: `[batch, outputs, (height + 2·padding - kernel) / stride + 1, likewise]`
     pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let Conv2dConfig { channels: [inputs, _], stride, padding, groups, .. } = self.config;
+        let Conv2dConfig { channels: [inputs, outputs], kernel, stride, padding, groups, .. } = self.config;
         assert_shape!(x, [_, inputs, _, _]);
         let options = ConvOptions::new([stride; 2], [padding; 2], [1, 1], groups);
-        module::conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options)
+        let [batch, _, height, width] = x.dims();
+        let describe = || {
+            let [height, width] = [height, width].map(|n| (n + 2 * padding - kernel) / stride + 1);
+            let products = batch * height * width * kernel * kernel * inputs * outputs / groups;
+            (format!("conv {kernel}×{kernel} {inputs} → {outputs}"), 2.0 * products as f64)
+        };
+        let run = || module::conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options);
+        profile::operator(describe, run)
     }
 }

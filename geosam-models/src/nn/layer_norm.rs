@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, module};
 
 use super::assert_shape;
+use crate::profile;
 use crate::weights::Weights;
 
 /// Normalises the last axis to zero mean and unit (biased) variance, then scales and shifts.
@@ -30,7 +31,8 @@ impl LayerNorm {
         let weight = self.weight.val();
         let [width] = weight.dims();
         assert_shape!(x, [.., width]);
-        module::layer_norm(x, weight, Some(self.bias.val()), self.epsilon)
+        let run = || module::layer_norm(x, weight, Some(self.bias.val()), self.epsilon);
+        profile::operator(|| (format!("layer norm {width}"), 0.0), run)
     }
 }
 
@@ -58,7 +60,10 @@ impl LayerNorm2d {
         let weight = self.weight.val();
         let [channels] = weight.dims();
         assert_shape!(x, [_, channels, _, _]);
-        let pixels = x.permute([0, 2, 3, 1]);
-        module::layer_norm(pixels, weight, Some(self.bias.val()), self.epsilon).permute([0, 3, 1, 2])
+        let run = || {
+            let pixels = x.permute([0, 2, 3, 1]);
+            module::layer_norm(pixels, weight, Some(self.bias.val()), self.epsilon).permute([0, 3, 1, 2])
+        };
+        profile::operator(|| (format!("layer norm 2d {channels}"), 0.0), run)
     }
 }

@@ -5,6 +5,7 @@ use burn::tensor::Tensor;
 
 use super::{Activation, assert_shape};
 use crate::kernels;
+use crate::profile;
 use crate::weights::Weights;
 
 /// `y = x Wᵀ + b`.
@@ -38,8 +39,13 @@ impl Linear {
     /// - as [`Linear::forward`]
     pub(crate) fn forward_with<const D: usize>(&self, x: Tensor<D>, activation: Option<Activation>) -> Tensor<D> {
         let weight = self.weight.val();
-        let [_, inputs] = weight.dims();
+        let [outputs, inputs] = weight.dims();
         assert_shape!(x, [.., inputs]);
-        kernels::linear(x, weight, self.bias.val(), activation)
+        let rows: usize = x.dims()[..D - 1].iter().product();
+        let describe = || {
+            let then = activation.map_or(String::new(), |activation| format!(", {activation:?}"));
+            (format!("linear {inputs} → {outputs}{then}"), 2.0 * (rows * inputs * outputs) as f64)
+        };
+        profile::operator(describe, || kernels::linear(x, weight, self.bias.val(), activation))
     }
 }

@@ -5,6 +5,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 
 use crate::kernels;
 use crate::nn::{Activation, Conv2dConfig, Linear};
+use crate::profile;
 use crate::weights::Weights;
 
 const EPSILON: f32 = 1e-5;
@@ -55,6 +56,13 @@ impl DepthwiseConv {
     /// - x: `[batch, height, width, channels]`
     /// - output: `[batch, ⌈height / stride⌉, ⌈width / stride⌉, channels]`
     pub(super) fn forward(&self, x: Tensor<4>, activation: Option<Activation>) -> Tensor<4> {
-        kernels::depthwise_conv3x3(x, self.weight.val(), self.bias.val(), self.stride, activation)
+        let stride = self.stride;
+        let [batch, height, width, channels] = x.dims();
+        let describe = || {
+            let products = batch * height.div_ceil(stride) * width.div_ceil(stride) * channels * 9;
+            (format!("depthwise conv 3×3 {channels}"), 2.0 * products as f64)
+        };
+        let run = || kernels::depthwise_conv3x3(x, self.weight.val(), self.bias.val(), stride, activation);
+        profile::operator(describe, run)
     }
 }

@@ -1,0 +1,46 @@
+//! Where the time of encoding a chip goes, operator by operator.
+//!
+//!     cargo bench -p geosam-models --bench encoder -- [sam_b|sam_l|sam_h|mobile_sam]…          (default: sam_b mobile_sam)
+//!
+//! Of each model's runs the fastest is shown: on a shared machine it is the one that was disturbed least.
+
+#![allow(clippy::print_stdout, missing_docs)]
+
+use geosam_core::{Error, ModelImage, Result, Segmenter, Shape};
+use geosam_models::profile::profile;
+use geosam_models::{ModelOptions, Sam, SamConfig};
+
+const RUNS: usize = 3;
+
+fn main() -> Result<()> {
+    // `cargo bench` adds a flag of its own.
+    let mut models: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    if models.is_empty() {
+        models = ["sam_b", "mobile_sam"].map(String::from).to_vec();
+    }
+    for name in models {
+        let config = match name.as_str() {
+            "sam_b" => SamConfig::vit_b(),
+            "sam_l" => SamConfig::vit_l(),
+            "sam_h" => SamConfig::vit_h(),
+            "mobile_sam" => SamConfig::mobile(),
+            _ => return Err(Error::invalid_argument("model", "sam_b, sam_l, sam_h or mobile_sam", name)),
+        };
+        let model = Sam::random(&config, 0, &ModelOptions::default())?;
+        let image = image(config.image_size())?;
+        let mut profiles = Vec::new();
+        for _ in 0..RUNS {
+            let (features, profile) = profile(|| model.encode(std::slice::from_ref(&image)));
+            features?;
+            profiles.push(profile);
+        }
+        profiles.sort_by_key(|profile| profile.total);
+        println!("{name}, {} threads\n{}", std::thread::available_parallelism().map_or(1, usize::from), profiles[0]);
+    }
+    Ok(())
+}
+
+fn image(side: usize) -> Result<ModelImage> {
+    let rgb = (0..3 * side * side).map(|i| (i * 7919 % 251) as u8).collect();
+    ModelImage::new(Shape::square(side), rgb)
+}
