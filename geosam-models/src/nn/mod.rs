@@ -2,7 +2,6 @@
 
 mod activation;
 mod conv2d;
-mod conv_transpose2d;
 mod layer_norm;
 mod linear;
 mod mlp;
@@ -10,7 +9,6 @@ mod mlp;
 pub(crate) use activation::Activation;
 /// `assert_shape!(x, [batch, _, 256])` panics where a shape is not what the code believes, naming the axis.
 pub(crate) use burn::tensor::assert_shape;
-pub(crate) use conv_transpose2d::ConvTranspose2d;
 pub(crate) use conv2d::{Conv2d, Conv2dConfig};
 pub(crate) use layer_norm::{LayerNorm, LayerNorm2d};
 pub(crate) use linear::Linear;
