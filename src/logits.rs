@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::path::Path;
 
-use geosam_core::{Error, Result};
+use geosam_core::{Error, Result, replace_file};
 use geosam_query::QueryResult;
 use safetensors::tensor::{Dtype, TensorView};
 
@@ -37,5 +37,5 @@ pub fn write_logits(path: &Path, results: &[&QueryResult]) -> Result<()> {
     ];
     let bytes = safetensors::serialize(tensors, None)
         .map_err(|error| Error::invalid_argument("results", "whole tensors", error))?;
-    geosam_core::torch_file::replace_file(path, |file| file.write_all(&bytes))
+    replace_file(path, |file| file.write_all(&bytes))
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use arrow_array::{ArrayRef, BinaryArray, Float64Array, RecordBatch, StringArray};
 use arrow_schema::{DataType, Field, Schema};
-use geosam_core::torch_file::replace_file;
+use geosam_core::replace_file;
 use geosam_core::{BoundingBox, Error, Result};
 use parquet::arrow::ArrowWriter;
 use parquet::basic::Compression;

@@ -8,6 +8,7 @@ use crate::coordinates::WorldPoint;
 use crate::crs::Crs;
 use crate::error::{Error, Result};
 use crate::points::{Label, Points};
+use crate::replace_file::replace_file;
 
 const X_NAMES: [&str; 6] = ["x", "xs", "lon", "longitude", "long", "longitudes"];
 const Y_NAMES: [&str; 6] = ["y", "ys", "lat", "latitude", "lats", "latitudes"];
@@ -121,20 +122,7 @@ impl Points {
         for (p, label) in self.iter() {
             text.push_str(&format!("{},{},{}\n", p.x, p.y, label.as_int()));
         }
-        let mut name = path.file_name().unwrap_or_default().to_os_string();
-        name.push(format!(".{}.tmp", std::process::id()));
-        let temporary = path.with_file_name(name);
-        let write = || {
-            let mut file = std::fs::File::create(&temporary)?;
-            file.write_all(text.as_bytes())?;
-            file.sync_all()?;
-            std::fs::rename(&temporary, path)
-        };
-        write().map_err(|e| {
-            // What matters is the first error; there may be nothing to remove.
-            let _ = std::fs::remove_file(&temporary);
-            Error::io("write", path, e)
-        })
+        replace_file(path, |file| file.write_all(text.as_bytes()))
     }
 }
 

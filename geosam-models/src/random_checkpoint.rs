@@ -21,11 +21,14 @@ pub fn write_random_checkpoint(path: &Path, config: &SamConfig, seed: u64) -> Re
     write_checkpoint(path, recorder.tensors.into_inner())
 }
 
+/// Name, shape and values.
+type Tensor = (String, Vec<usize>, Vec<f32>);
+
 /// Random weights, and which of them a model asked for.
 #[derive(Debug)]
 struct Recorder {
     weights: RandomWeights,
-    tensors: RefCell<Vec<(String, Vec<usize>, Vec<f32>)>>,
+    tensors: RefCell<Vec<Tensor>>,
 }
 
 impl TensorSource for Recorder {

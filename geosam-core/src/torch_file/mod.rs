@@ -30,7 +30,6 @@ mod globals;
 mod legacy;
 mod pickle_writer;
 mod read_at;
-mod replace_file;
 mod tensor;
 mod tree;
 mod unpickle;
@@ -42,7 +41,6 @@ use std::sync::Arc;
 
 pub use dtype::TensorDtype;
 pub use read_at::TensorFile;
-pub use replace_file::replace_file;
 pub use tensor::TensorRef;
 pub use value::Value;
 pub use writer::{write_torch, write_torch_file};

@@ -1,15 +1,15 @@
 //! Writes the zip form of PyTorch files.
 
-use std::io::{self, BufWriter, Seek, Write};
+use std::io::{self, Cursor, Write};
 use std::path::Path;
 
 use zip::write::SimpleFileOptions;
 use zip::{CompressionMethod, DateTime, ZipWriter};
 
 use super::pickle_writer::pickle;
-use super::replace_file::replace_file;
 use super::value::Value;
 use crate::error::Result;
+use crate::replace_file::replace_file;
 
 /// Tensors start at multiples of this, so that a mapped file can be used in place.
 const ALIGNMENT: u16 = 64;
@@ -25,20 +25,18 @@ const VERSION: &[u8] = b"3\n";
 /// cannot be read.
 pub fn write_torch_file(path: &Path, value: &Value) -> Result<()> {
     let folder = path.file_stem().map_or_else(|| "archive".into(), |stem| stem.to_string_lossy());
-    replace_file(path, |file| {
-        let mut out = BufWriter::with_capacity(1 << 20, file);
-        write_torch(&mut out, &folder, value)?;
-        out.flush()
-    })
+    replace_file(path, |file| write_torch(file, &folder, value))
 }
 
-/// Writes `value` as the zip archive of `torch.save`, its entries below `folder`.
+/// Writes `value` as the zip archive of `torch.save`, its entries below `folder`. The archive is put together in memory
+/// first.
 ///
 /// # Errors
 /// What `out` reports; an [`io::Error`] for a tree with [`Value::Opaque`] in it, and for tensors that cannot be read.
-pub fn write_torch(out: &mut (impl Write + Seek), folder: &str, value: &Value) -> io::Result<()> {
+pub fn write_torch(out: &mut impl Write, folder: &str, value: &Value) -> io::Result<()> {
     let (pickle, tensors) = pickle(value)?;
-    let mut zip = ZipWriter::new(out);
+    // In memory, because a `ZipWriter` whose output fails prints to standard error when it is dropped.
+    let mut zip = ZipWriter::new(Cursor::new(Vec::new()));
     let mut entry = |name: &str, bytes: &[u8]| -> io::Result<()> {
         let options = SimpleFileOptions::default()
             .compression_method(CompressionMethod::Stored)
@@ -56,6 +54,5 @@ pub fn write_torch(out: &mut (impl Write + Seek), folder: &str, value: &Value) -
         entry(&format!("data/{key}"), &bytes)?;
     }
     entry("version", VERSION)?;
-    zip.finish()?;
-    Ok(())
+    out.write_all(zip.finish()?.get_ref())
 }
