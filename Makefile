@@ -3,10 +3,10 @@
 CARGO ?= cargo
 export GEOSAM_REFERENCE_ENV ?= $(HOME)/.cache/geosam-reference
 
-.PHONY: help quickstart test check setup parity bench install
+.PHONY: help quickstart test full-disk check setup parity bench install
 
 help: ## List the targets
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
 quickstart: setup ## Encode a generated raster, answer a prompt from it, write polygons and a picture
 	$(CARGO) build --locked --workspace --example quickstart
@@ -14,6 +14,9 @@ quickstart: setup ## Encode a generated raster, answer a prompt from it, write p
 
 test: setup ## Run every test, documentation example and example program
 	$(CARGO) test --locked --workspace
+
+full-disk: setup ## Run the tests that mount a small file system (Linux)
+	scripts/test-full-disk
 
 check: setup ## Formatting, lints, documentation and layering, with warnings denied
 	$(CARGO) fmt --all --check

@@ -177,3 +177,25 @@ fn a_folder_that_was_damaged() {
     std::fs::write(&manifest, &bytes[..bytes.len() / 2]).unwrap();
     refused(&w, query, &["manifest.parquet"]);
 }
+
+#[test]
+#[cfg(target_os = "linux")]
+#[ignore = "mounts a tmpfs: run scripts/test-full-disk"]
+fn a_full_disk() {
+    let w = Workspace::new();
+    let disk = w.path("disk");
+    std::fs::create_dir(&disk).unwrap();
+    let mount = |program: &str, arguments: &[&str]| {
+        assert!(std::process::Command::new(program).args(arguments).status().unwrap().success());
+    };
+    // Room for a few of the 24 chips of 64 KiB.
+    mount("mount", &["-t", "tmpfs", "-o", "size=300k", "tmpfs", disk.to_str().unwrap()]);
+    let said = w.run("encode scene.tif --checkpoint CKPT --out disk/features");
+    let kept = w.run("info disk/features");
+    let files = w.files();
+    mount("umount", &[disk.to_str().unwrap()]);
+    let said = crate::workspace::message(&said, "encode onto a full disk");
+    assert!(said.contains("No space left"), "{said}");
+    assert!(kept.status.success(), "what was written before is a valid folder");
+    assert!(!files.iter().any(|name| name.contains("tmp")), "{files:?}");
+}
