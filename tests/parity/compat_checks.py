@@ -10,7 +10,7 @@ import pandas as pd
 import geosam_reference as reference
 from checks import FEATURES
 from geosam_reference import Answer
-from scenes import CITY, COAST, FIELDS, PATCH, RELIEF, TALL, TOWN, Scene
+from scenes import CITY, COAST, FIELDS, LONLAT, PATCH, POINT, RELIEF, TALL, THREE, TOWN, Scene
 
 REQUIRED_COLUMNS = ["feature_path", "chip_id", "source_path", "checkpoint_path", "model_type", "transform", "shape",
                     "crs", "dst_shape", "chip_center_x", "chip_center_y", "geometry"]
@@ -25,6 +25,10 @@ class Case:
     chip: int | None = None
     stride: int | None = None
     bands: tuple | None = None
+    prompts: tuple | None = None  # instead of the scene's, some of which small chips do not cover
+
+    def asked(self):
+        return [self.scene.world(prompt) for prompt in self.prompts or self.scene.prompts]
 
     def __str__(self):
         grid = f" chip {self.chip}" if self.chip else ""
@@ -32,8 +36,8 @@ class Case:
         return self.scene.name + grid + bands
 
 
-CASES = (Case(PATCH), Case(FIELDS), Case(CITY), Case(TOWN), Case(RELIEF), Case(COAST), Case(TALL, 512, 512),
-         Case(CITY, 1500), Case(FIELDS, 640, 384, (4, 3, 2)))
+CASES = (Case(PATCH), Case(FIELDS), Case(CITY), Case(TOWN), Case(RELIEF), Case(COAST), Case(TALL, 512, 512, prompts=(POINT, THREE)),
+         Case(CITY, 1500), Case(FIELDS, 640, 384, (4, 3, 2), (POINT, THREE, LONLAT)))
 QUICK_CASES = CASES[:3]
 FURTHER_SEEDS = (Case(PATCH), Case(FIELDS), Case(TOWN))
 LARGE_MODEL = (Case(PATCH), Case(FIELDS), Case(TOWN))
@@ -80,7 +84,7 @@ def check_case(report, binary, store, case, model, seed, checkpoint):
     """Everything about one checkpoint on one raster."""
     name = f"{model}/{seed} {case}"
     raster = case.scene.write(binary.work / "rasters")
-    prompts = [case.scene.world(prompt) for prompt in case.scene.prompts]
+    prompts = case.asked()
     theirs, inputs = reference_folder(store, case, raster, checkpoint)
     their_answers = reference_answers(store, "answers", lambda ask: reference.answers_from_folder(theirs, checkpoint, ask),
                                       [raster, checkpoint], prompts, chip=case.chip, stride=case.stride, bands=case.bands)

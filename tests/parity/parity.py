@@ -13,6 +13,7 @@ import os
 import pathlib
 import sys
 import time
+import traceback
 
 import compat_checks
 import make_checkpoints
@@ -51,40 +52,46 @@ def arguments():
 
 
 def run(args, report, binary, store):
-    checkpoints = args.work / "checkpoints"
+    def step(check, *arguments):
+        try:
+            check(report, binary, *arguments)
+        except Exception as error:  # noqa: BLE001 one step that fails must not hide the others
+            traceback.print_exc()
+            report.error("harness", check.__name__, error)
 
     def folder(seed):
-        return checkpoints / f"seed{seed}"
+        return args.work / f"checkpoints/seed{seed}"
 
     first = args.seeds[0]
     if "rasters" in args.only:
-        raster_checks.check_rasters(report, binary)
+        step(raster_checks.check_rasters)
     if "input" in args.only:
         checkpoint = make_checkpoints.make(folder(first), "mobile_sam", first)
         for case in compat_checks.plan("mobile_sam", 0, args.quick):
-            compat_checks.check_network_input(report, binary, store, case, checkpoint)
-        compat_checks.check_network_input_shapes(report, binary, checkpoint)
+            step(compat_checks.check_network_input, store, case, checkpoint)
+        step(compat_checks.check_network_input_shapes, checkpoint)
     for model in args.models:
-        for index, seed in enumerate(args.seeds):
-            if model != "mobile_sam" and index > 1:
-                continue  # the large encoders take minutes; two seeds are enough
+        # The large encoders take minutes: two seeds are enough for them.
+        for index, seed in enumerate(args.seeds if model == "mobile_sam" else args.seeds[:2]):
             checkpoint = make_checkpoints.make(folder(seed), model, seed)
             if "compat" in args.only:
                 for case in compat_checks.plan(model, index, args.quick):
-                    compat_checks.check_case(report, binary, store, case, model, seed, checkpoint)
-            if "live" in args.only and index == 0:
+                    step(compat_checks.check_case, store, case, model, seed, checkpoint)
+            if index > 0:
+                continue
+            if "live" in args.only:
                 for case in compat_checks.plan(model, index, quick=True):
-                    compat_checks.check_online(report, binary, store, case.scene, model, seed, checkpoint)
-            if "outputs" in args.only and index == 0 and model == "mobile_sam":
-                output_checks.check_outputs(report, binary, store, model, seed, checkpoint)
-            if "standard" in args.only and index == 0:
-                standard_checks.check_official(report, binary, store, model, seed, checkpoint, args.quick)
+                    step(compat_checks.check_online, store, case.scene, model, seed, checkpoint)
+            if "outputs" in args.only and model == "mobile_sam":
+                step(output_checks.check_outputs, store, model, seed, checkpoint)
+            if "standard" in args.only:
+                step(standard_checks.check_official, store, model, seed, checkpoint, args.quick)
     if "checkpoints" in args.only:
         if "mobile_sam" in args.models:
-            standard_checks.check_half_precision(report, binary, store, first, folder(first))
+            step(standard_checks.check_half_precision, store, first, folder(first))
         if "sam_b" in args.models and not args.quick:
-            standard_checks.check_containers(report, binary, first, folder(first))
-            standard_checks.check_hugging_face(report, binary, store, first, folder(first))
+            step(standard_checks.check_containers, first, folder(first))
+            step(standard_checks.check_hugging_face, store, first, folder(first))
 
 
 def main():
