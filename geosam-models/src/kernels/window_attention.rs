@@ -124,7 +124,7 @@ mod tests {
     use super::*;
     use crate::sam::golden::{input, relative_error};
 
-    /// Measured: 3e-7.
+    /// Measured: at most 1.2e-6, with 1369 keys.
     const TOLERANCE: f64 = 2e-6;
 
     fn check(grid: [usize; 2], window: usize, heads: usize, depth: usize, order: QkvOrder, relative: bool) {

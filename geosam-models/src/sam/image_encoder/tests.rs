@@ -1,7 +1,7 @@
 use super::*;
 use crate::sam::golden::{Golden, input, load_seeded};
 
-/// Measured: 4e-7.
+/// Measured: at most 9.6e-7, at the features.
 const TOLERANCE: f64 = 2e-5;
 
 fn encoder() -> ImageEncoderViT {
