@@ -21,6 +21,5 @@ pub use load::{ModelOptions, load_model};
 pub use preprocess::network_input;
 #[doc(hidden)]
 pub use random_checkpoint::write_random_checkpoint;
-pub use sam::decoder_stages;
 pub use sam::{ImageEncoderConfig, Sam, SamConfig, TinyVitConfig, VitConfig};
 pub use weights::TensorSource;

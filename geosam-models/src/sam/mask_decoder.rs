@@ -3,13 +3,12 @@
 //! Upstream: `segment_anything/modeling/mask_decoder.py`. Images stay token-major, `[batch, pixels, channels]`, from
 //! end to end, so that every layer is a matrix product; only the finished masks are put in rows and columns.
 
-use std::ops::Range;
-
 use burn::module::{Module, Param};
-use burn::tensor::{DType, Tensor, TensorData, activation};
+use burn::tensor::Tensor;
 
 use super::transformer::{ImageTokens, TwoWayTransformer, TwoWayTransformerConfig};
 use crate::nn::{Activation, LayerNorm, Linear, assert_shape};
+use crate::profile;
 use crate::weights::Weights;
 
 /// One mask for an unambiguous prompt and three for an ambiguous one.
@@ -33,7 +32,7 @@ pub(crate) struct DecodedMasks {
 /// The mask decoder.
 #[derive(Module, Debug)]
 pub(crate) struct MaskDecoder {
-    pub(crate) transformer: TwoWayTransformer,
+    transformer: TwoWayTransformer,
     iou_token: Param<Tensor<2>>,
     mask_tokens: Param<Tensor<2>>,
     output_upscaling: OutputUpscaling,
@@ -63,29 +62,36 @@ impl MaskDecoder {
     /// - image: of a square feature grid, batch 1 or that of `sparse`
     /// - sparse: `[batch, prompt tokens, width]`
     pub(crate) fn forward(&self, image: &ImageTokens, sparse: Tensor<3>, multimask: bool) -> DecodedMasks {
+        let (tokens, image) = self.transformer.forward(image, self.tokens(sparse));
+        let (filters, scores) = self.read_tokens(&tokens, multimask);
+        DecodedMasks { logits: self.output_upscaling.forward(image, filters), scores }
+    }
+
+    /// The tokens that gather the answer, then those of the prompt.
+    ///
+    /// # Shapes
+    /// - sparse: `[batch, prompt tokens, width]`
+    /// - output: `[batch, 5 + prompt tokens, width]`
+    fn tokens(&self, sparse: Tensor<3>) -> Tensor<3> {
         let [batch, _, width] = sparse.dims();
         let output_tokens = Tensor::cat(vec![self.iou_token.val(), self.mask_tokens.val()], 0);
         let output_tokens = output_tokens.unsqueeze::<3>().expand([batch, 1 + MASK_TOKENS, width]);
-        let (tokens, image) = self.transformer.forward(image, Tensor::cat(vec![output_tokens, sparse], 1));
-
-        let chosen = if multimask { 1..MASK_TOKENS } else { 0..1 };
-        let filters = self.filters(&tokens, chosen.clone());
-        let scores = self.iou_prediction_head.forward(tokens.slice([0..batch, 0..1])).squeeze_dim::<2>(1);
-        DecodedMasks { logits: self.output_upscaling.forward(image, filters), scores: scores.slice([0..batch, chosen]) }
+        Tensor::cat(vec![output_tokens, sparse], 1)
     }
 
-    /// What to look for in the upscaled image, from the tokens of the chosen masks.
+    /// What to look for in the upscaled image, and how well the masks will fit.
     ///
     /// # Shapes
-    /// - tokens: `[batch, prompt tokens, width]`
-    /// - output: `[batch, masks, width / 8]`
-    fn filters(&self, tokens: &Tensor<3>, chosen: Range<usize>) -> Tensor<3> {
+    /// - tokens: as [`MaskDecoder::tokens`] lays them out
+    /// - output: filters `[batch, masks, width / 8]`, scores `[batch, masks]`
+    fn read_tokens(&self, tokens: &Tensor<3>, multimask: bool) -> (Tensor<3>, Tensor<2>) {
         let [batch, _, _] = tokens.dims();
-        let filter = |mask: usize| {
-            let token = tokens.clone().slice([0..batch, 1 + mask..2 + mask]);
-            self.output_hypernetworks_mlps[mask].forward(token)
-        };
-        Tensor::cat(chosen.map(filter).collect(), 1)
+        let token = |index: usize| tokens.clone().slice([0..batch, index..index + 1]);
+        let chosen = if multimask { 1..MASK_TOKENS } else { 0..1 };
+        let filter = |mask: usize| self.output_hypernetworks_mlps[mask].forward(token(1 + mask));
+        let filters = Tensor::cat(chosen.clone().map(filter).collect(), 1);
+        let scores = self.iou_prediction_head.forward(token(0)).squeeze_dim::<2>(1);
+        (filters, scores.slice([0..batch, chosen]))
     }
 }
 
@@ -113,45 +119,43 @@ impl OutputUpscaling {
     fn forward(&self, image: Tensor<3>, filters: Tensor<3>) -> Tensor<4> {
         let [batch, pixels, _] = image.dims();
         let [_, masks, channels] = filters.dims();
-        let x = Activation::Gelu.forward(self.norm.forward(self.upscale1.forward(image)));
-        let x = Activation::Gelu.forward(self.upscale2.forward(x));
-        assert_shape!(x, [batch, MASK_UPSCALING * MASK_UPSCALING * pixels, channels]);
-        let logits = filters.matmul(x.transpose());
-        // Pixels are nested: grid row and column, then row and column in each of the two splits.
-        let grid = pixels.isqrt();
-        let side = MASK_UPSCALING * grid;
-        let nested = logits.reshape([batch * masks, grid, grid, 2, 2, 2, 2]);
-        nested.permute([0, 1, 3, 5, 2, 4, 6]).reshape([batch, masks, side, side])
+        let x = Activation::Gelu.forward(self.norm.forward(self.upscale1.forward(image, None)));
+        let x = self.upscale2.forward(x, Some(Activation::Gelu));
+        let upscaled = MASK_UPSCALING * MASK_UPSCALING * pixels;
+        assert_shape!(x, [batch, upscaled, channels]);
+        let describe = || ("mask logits".to_string(), 2.0 * (batch * masks * upscaled * channels) as f64);
+        profile::operator(describe, || {
+            let logits = filters.matmul(x.transpose());
+            // Pixels are nested: grid row and column, then row and column in each of the two splits.
+            let grid = pixels.isqrt();
+            let side = MASK_UPSCALING * grid;
+            let nested = logits.reshape([batch * masks, grid, grid, 2, 2, 2, 2]);
+            nested.permute([0, 1, 3, 5, 2, 4, 6]).reshape([batch, masks, side, side])
+        })
     }
 }
 
-/// Transposed convolution with kernel and stride 2 as a matrix product: each pixel becomes four.
+/// Transposed convolution with kernel and stride 2 as a linear layer: each pixel becomes four.
 #[derive(Module, Debug)]
 struct PixelSplit {
-    /// `[inputs, 4·outputs]`: the four pixels, row-major, each with its channels.
-    weight: Param<Tensor<2>>,
-    /// `[4·outputs]`: the same bias four times.
-    bias: Param<Tensor<1>>,
+    /// Its outputs are the four pixels, row-major, each with its channels.
+    linear: Linear,
 }
 
 impl PixelSplit {
     fn load(weights: &Weights<'_>, [inputs, outputs]: [usize; 2]) -> Self {
-        let weight =
-            weights.tensor("weight", [inputs, outputs, 2, 2]).permute([0, 2, 3, 1]).reshape([inputs, 4 * outputs]);
-        let bias = weights.values("bias", &[outputs]).repeat(4);
-        let bias = Tensor::from_data(TensorData::new(bias, [4 * outputs]), (weights.device(), DType::F32));
-        Self { weight: Param::from_tensor(weight), bias: Param::from_tensor(bias) }
+        let weight = weights.tensor("weight", [inputs, outputs, 2, 2]).permute([2, 3, 1, 0]);
+        let bias = weights.tensor("bias", [outputs]).repeat_dim(0, 4);
+        Self { linear: Linear::new(weight.reshape([4 * outputs, inputs]), bias) }
     }
 
     /// # Shapes
     /// - x: `[batch, pixels, inputs]`
     /// - output: `[batch, 4·pixels, outputs]`, the four pixels of each input pixel one after the other
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let weight = self.weight.val();
-        let [inputs, outputs] = weight.dims();
-        let [batch, pixels, _] = x.dims();
-        assert_shape!(x, [batch, pixels, inputs]);
-        burn::tensor::module::linear(x, weight, Some(self.bias.val())).reshape([batch, 4 * pixels, outputs / 4])
+    fn forward(&self, x: Tensor<3>, activation: Option<Activation>) -> Tensor<3> {
+        let split = self.linear.forward_with(x, activation);
+        let [batch, pixels, outputs] = split.dims();
+        split.reshape([batch, 4 * pixels, outputs / 4])
     }
 }
 
@@ -171,7 +175,7 @@ impl TokenHead {
     /// - x: `[batch, 1, width]`
     /// - output: `[batch, 1, outputs]`
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let hidden = self.layers[..2].iter().fold(x, |x, layer| activation::relu(layer.forward(x)));
+        let hidden = self.layers[..2].iter().fold(x, |x, layer| layer.forward_with(x, Some(Activation::Relu)));
         self.layers[2].forward(hidden)
     }
 }

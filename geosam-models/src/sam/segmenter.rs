@@ -104,11 +104,6 @@ impl Sam {
         Ok(Self { spec, device: device.clone(), features: [width, grid], image_encoder, decoder })
     }
 
-    /// What answers prompts.
-    pub(super) fn decoder(&self) -> &Arc<PromptDecoder> {
-        &self.decoder
-    }
-
     /// Refuses features of another model.
     fn check_made_here(&self, features: &EncodedImageFeatures) -> Result<()> {
         let reference = self.spec.reference_checkpoint_path();

@@ -1,6 +1,5 @@
 //! Prompts answered from one chip's features.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use burn::tensor::{DType, Tensor, TensorData};
@@ -8,15 +7,14 @@ use geosam_core::{
     Error, LowResLogits, Masks, PixelBox, PixelPoint, PixelPrompt, PredictOptions, Prediction, PromptSession, Result,
     Shape,
 };
+use rayon::prelude::*;
 
 use super::mask_decoder::{MASK_UPSCALING, MaskDecoder};
 use super::prompt_encoder::{PromptEncoder, PromptToken};
 use super::transformer::ImageTokens;
 use crate::postprocess::masks_at_source;
 use crate::preprocess::{Letterbox, mask_input};
-
-/// Prompts decoded at once. The image tokens of each take 25 MiB while they are in work.
-const BATCH: usize = 8;
+use crate::profile;
 
 /// What answers prompts once an image is encoded; shared by all sessions of a model.
 #[derive(Debug)]
@@ -56,36 +54,30 @@ impl SamSession {
         let [_, _, grid, _] = features.dims();
         let embedding = features.flatten::<3>(2, 3).swap_dims(1, 2);
         let seen = embedding.clone() + decoder.prompt_encoder.no_mask();
-        let without_mask = decoder.mask_decoder.transformer.prepare(seen, decoder.image_pe.clone());
+        let without_mask = ImageTokens::new(seen, decoder.image_pe.clone());
         let letterbox = Letterbox::new(source, decoder.image_size);
         Self { decoder, letterbox, side: MASK_UPSCALING * grid, embedding, without_mask }
     }
 
-    /// Answers prompts that have equally many tokens, and either all a mask or none.
-    fn decode(&self, prompts: &[&NetworkPrompt], options: PredictOptions) -> Result<Vec<Prediction>> {
+    fn answer(&self, prompt: &NetworkPrompt, options: PredictOptions) -> Result<Prediction> {
         let PromptDecoder { prompt_encoder, mask_decoder, image_pe, .. } = &*self.decoder;
-        let tokens: Vec<_> = prompts.iter().map(|prompt| &prompt.tokens[..]).collect();
-        let sparse = prompt_encoder.sparse(&tokens);
-        let masks: Vec<f32> = prompts.iter().filter_map(|prompt| prompt.mask.as_deref()).flatten().copied().collect();
-        let decoded = if masks.is_empty() {
-            mask_decoder.forward(&self.without_mask, sparse, options.multimask)
-        } else {
-            let masks = TensorData::new(masks, [prompts.len(), 1, self.side, self.side]);
-            let dense = prompt_encoder.dense(Tensor::from_data(masks, (&sparse.device(), DType::F32)));
-            let image = mask_decoder.transformer.prepare(self.embedding.clone() + dense, image_pe.clone());
-            mask_decoder.forward(&image, sparse, options.multimask)
+        let sparse = prompt_encoder.sparse(&[&prompt.tokens]);
+        let decoded = match &prompt.mask {
+            None => mask_decoder.forward(&self.without_mask, sparse, options.multimask),
+            Some(mask) => {
+                let mask = TensorData::new(mask.clone(), [1, 1, self.side, self.side]);
+                let dense = prompt_encoder.dense(Tensor::from_data(mask, (&sparse.device(), DType::F32)));
+                let image = ImageTokens::new(self.embedding.clone() + dense, image_pe.clone());
+                mask_decoder.forward(&image, sparse, options.multimask)
+            }
         };
-        let [_, masks, ..] = decoded.logits.dims();
-        let (logits, scores) = (to_vec(decoded.logits), to_vec(decoded.scores));
-        let answers = logits.chunks_exact(masks * self.side * self.side).zip(scores.chunks_exact(masks));
-        answers.map(|(logits, scores)| self.prediction(logits, scores)).collect()
-    }
-
-    fn prediction(&self, logits: &[f32], scores: &[f32]) -> Result<Prediction> {
+        let logits = to_vec(decoded.logits);
+        let interpolate = || masks_at_source(&logits, self.side, &self.letterbox);
+        let masks = profile::operator(|| ("masks at the chip's resolution".to_string(), 0.0), interpolate);
         Ok(Prediction {
-            masks: Masks::new(self.letterbox.source(), masks_at_source(logits, self.side, &self.letterbox))?,
-            scores: scores.to_vec(),
-            low_res: LowResLogits { shape: Shape::square(self.side), values: logits.to_vec() },
+            masks: Masks::new(self.letterbox.source(), masks)?,
+            scores: to_vec(decoded.scores),
+            low_res: LowResLogits { shape: Shape::square(self.side), values: logits },
         })
     }
 
@@ -143,20 +135,14 @@ impl SamSession {
 }
 
 impl PromptSession for SamSession {
+    /// Several prompts are answered side by side, not as one batch: on a CPU a batch leaves the caches and takes a third
+    /// longer for each prompt, and so no prompt needs padding to the length of another.
     fn predict(&self, prompts: &[PixelPrompt], options: PredictOptions) -> Result<Vec<Prediction>> {
-        let network: Vec<_> = prompts.iter().map(|prompt| self.network_prompt(prompt)).collect::<Result<_>>()?;
-        // Padding prompts to one length would change their answers, so only equally long ones go together.
-        let mut groups = BTreeMap::<_, Vec<usize>>::new();
-        for (index, prompt) in network.iter().enumerate() {
-            groups.entry((prompt.tokens.len(), prompt.mask.is_some())).or_default().push(index);
+        let prompts: Vec<_> = prompts.iter().map(|prompt| self.network_prompt(prompt)).collect::<Result<_>>()?;
+        match &prompts[..] {
+            [prompt] => Ok(vec![self.answer(prompt, options)?]),
+            prompts => prompts.par_iter().map(|prompt| self.answer(prompt, options)).collect(),
         }
-        let mut answers = Vec::with_capacity(prompts.len());
-        for indices in groups.values().flat_map(|indices| indices.chunks(BATCH)) {
-            let batch: Vec<_> = indices.iter().map(|&index| &network[index]).collect();
-            answers.extend(indices.iter().copied().zip(self.decode(&batch, options)?));
-        }
-        answers.sort_unstable_by_key(|(index, _)| *index);
-        Ok(answers.into_iter().map(|(_, prediction)| prediction).collect())
     }
 }
 

@@ -6,6 +6,7 @@ use burn::module::Module;
 use burn::tensor::{Tensor, activation};
 
 use crate::nn::{Activation, LayerNorm, Linear, Mlp, assert_shape};
+use crate::profile;
 use crate::weights::Weights;
 
 /// Epsilon of the layer norms; the image encoder's is 1e-6.
@@ -30,25 +31,32 @@ impl TwoWayTransformerConfig {
     }
 }
 
-/// Image tokens, ready for prompts: what the first layer computes from them alone is computed once.
+/// Image tokens, ready for prompts.
 #[derive(Clone, Debug)]
 pub(crate) struct ImageTokens {
     /// `[batch or 1, tokens, width]`
-    embedding: Tensor<3>,
-    /// `[1, tokens, width]`
+    features: Tensor<3>,
+    /// The same with their positional code.
+    positioned: Tensor<3>,
+    /// The positional code, `[1, tokens, width]`.
     position: Tensor<3>,
-    first_layer: ImageProjections,
 }
 
-/// The image side of a layer's two cross-attentions, each `[batch or 1, heads, tokens, head width]`.
-#[derive(Clone, Debug)]
-struct ImageProjections {
-    /// What prompt tokens compare themselves with.
-    keys: Tensor<4>,
-    /// What they take from the image.
-    values: Tensor<4>,
-    /// What image tokens ask of the prompt tokens.
-    queries: Tensor<4>,
+impl ImageTokens {
+    /// # Shapes
+    /// - features: `[batch, tokens, width]`, batch 1 if they are the same for all prompts
+    /// - position: `[1, tokens, width]`
+    pub(crate) fn new(features: Tensor<3>, position: Tensor<3>) -> Self {
+        let [_, tokens, width] = features.dims();
+        assert_shape!(position, [1, tokens, width]);
+        let add = || features.clone() + position.clone();
+        let positioned = profile::operator(|| ("image tokens with positions".to_string(), 0.0), add);
+        Self { positioned, features, position }
+    }
+
+    fn updated(&self, features: Tensor<3>) -> Self {
+        Self::new(features, self.position.clone())
+    }
 }
 
 /// Layers of [`TwoWayAttentionBlock`] and a last attention from prompt tokens to the image.
@@ -70,43 +78,32 @@ impl TwoWayTransformer {
         }
     }
 
-    /// Does what does not depend on the prompt tokens.
-    ///
-    /// # Shapes
-    /// - embedding: `[batch, tokens, width]`, batch 1 if it is the same for all prompts
-    /// - position: `[1, tokens, width]`
-    pub(crate) fn prepare(&self, embedding: Tensor<3>, position: Tensor<3>) -> ImageTokens {
-        let [_, tokens, width] = embedding.dims();
-        assert_shape!(position, [1, tokens, width]);
-        let positioned = embedding.clone() + position.clone();
-        let first_layer = self.layers[0].project_image(&embedding, &positioned);
-        ImageTokens { embedding, position, first_layer }
-    }
-
     /// Prompt tokens and image tokens after they have seen each other.
     ///
     /// # Shapes
     /// - tokens: `[batch, prompt tokens, width]`
     /// - output: `[batch, prompt tokens, width]` and `[batch, image tokens, width]`
     pub(crate) fn forward(&self, image: &ImageTokens, tokens: Tensor<3>) -> (Tensor<3>, Tensor<3>) {
-        let [_, _, width] = image.embedding.dims();
+        let [_, _, width] = image.features.dims();
         assert_shape!(tokens, [_, _, width]);
         // The prompt tokens are their own positional code, from beginning to end.
         let position = tokens.clone();
-        let (mut queries, mut keys, mut projections) = (tokens, image.embedding.clone(), image.first_layer.clone());
-        for (index, layer) in self.layers.iter().enumerate() {
-            if index > 0 {
-                projections = layer.project_image(&keys, &(keys.clone() + image.position.clone()));
-            }
-            (queries, keys) = layer.forward(queries, keys, &position, projections.clone());
+        let (mut tokens, mut image) = (tokens, image.clone());
+        for layer in &self.layers {
+            let features;
+            (tokens, features) = layer.forward(tokens, &image, &position);
+            image = image.updated(features);
         }
-        let attention = &self.final_attn_token_to_image;
-        let attended = attention.attend(
-            attention.queries(queries.clone() + position),
-            attention.keys(keys.clone() + image.position.clone()),
-            attention.values(keys.clone()),
-        );
-        (self.norm_final_attn.forward(queries + attended), keys)
+        (self.finish(tokens, &image, &position), image.features)
+    }
+
+    /// The prompt tokens' last look at the image.
+    ///
+    /// # Shapes
+    /// - tokens, position, output: `[batch, prompt tokens, width]`
+    fn finish(&self, tokens: Tensor<3>, image: &ImageTokens, position: &Tensor<3>) -> Tensor<3> {
+        let attended = self.final_attn_token_to_image.token_to_image(tokens.clone() + position.clone(), image);
+        self.norm_final_attn.forward(tokens + attended)
     }
 }
 
@@ -142,49 +139,32 @@ impl TwoWayAttentionBlock {
     }
 
     /// # Shapes
-    /// - keys, positioned: `[batch or 1, image tokens, width]`, without and with their positional code
-    fn project_image(&self, keys: &Tensor<3>, positioned: &Tensor<3>) -> ImageProjections {
-        ImageProjections {
-            keys: self.cross_attn_token_to_image.keys(positioned.clone()),
-            values: self.cross_attn_token_to_image.values(keys.clone()),
-            queries: self.cross_attn_image_to_token.queries(positioned.clone()),
-        }
-    }
-
-    /// # Shapes
-    /// - queries, position: `[batch, prompt tokens, width]`
-    /// - keys: `[batch or 1, image tokens, width]`
-    /// - output: queries and keys, both with the full batch
+    /// - tokens, position: `[batch, prompt tokens, width]`
+    /// - output: `[batch, prompt tokens, width]` and `[batch, image tokens, width]`
     fn forward(
         &self,
-        queries: Tensor<3>,
-        keys: Tensor<3>,
+        tokens: Tensor<3>,
+        image: &ImageTokens,
         position: &Tensor<3>,
-        image: ImageProjections,
     ) -> (Tensor<3>, Tensor<3>) {
-        let attention = &self.self_attn;
         // The first layer has neither positional code nor residual here: its input is the code itself.
-        let queries = if self.is_first {
-            attention.forward(queries.clone(), queries)
+        let tokens = if self.is_first {
+            self.self_attn.forward(tokens.clone(), tokens)
         } else {
-            queries.clone() + attention.forward(queries.clone() + position.clone(), queries)
+            tokens.clone() + self.self_attn.forward(tokens.clone() + position.clone(), tokens)
         };
-        let queries = self.norm1.forward(queries);
+        let tokens = self.norm1.forward(tokens);
 
-        let attention = &self.cross_attn_token_to_image;
-        let attended =
-            attention.attend(attention.queries(queries.clone() + position.clone()), image.keys, image.values);
-        let queries = self.norm2.forward(queries + attended);
+        let attended = self.cross_attn_token_to_image.token_to_image(tokens.clone() + position.clone(), image);
+        let tokens = self.norm2.forward(tokens + attended);
 
-        let queries = self.norm3.forward(queries.clone() + self.mlp.forward(queries));
+        let tokens = self.norm3.forward(tokens.clone() + self.mlp.forward(tokens));
 
-        let attention = &self.cross_attn_image_to_token;
-        let attended = attention.attend(
-            image.queries,
-            attention.keys(queries.clone() + position.clone()),
-            attention.values(queries.clone()),
-        );
-        (queries, self.norm4.forward(keys + attended))
+        let positioned = tokens.clone() + position.clone();
+        let attended = self.cross_attn_image_to_token.image_to_token(image, positioned, tokens.clone());
+        let add = || image.features.clone() + attended;
+        let features = profile::operator(|| ("image tokens with attended".to_string(), 0.0), add);
+        (tokens, self.norm4.forward(features))
     }
 }
 
@@ -217,19 +197,89 @@ impl Attention {
 
     /// Self-attention of `values`, with `positioned` for queries and keys.
     fn forward(&self, positioned: Tensor<3>, values: Tensor<3>) -> Tensor<3> {
-        self.attend(self.queries(positioned.clone()), self.keys(positioned), self.values(values))
+        self.attend(
+            self.split_heads(self.q_proj.forward(positioned.clone())),
+            self.split_heads(self.k_proj.forward(positioned)),
+            self.split_heads(self.v_proj.forward(values)),
+        )
     }
 
-    fn queries(&self, x: Tensor<3>) -> Tensor<4> {
-        self.split_heads(self.q_proj.forward(x))
+    /// Prompt tokens attend to the image.
+    ///
+    /// # Shapes
+    /// - positioned: `[batch, prompt tokens, width]`
+    /// - output: the same
+    fn token_to_image(&self, positioned: Tensor<3>, image: &ImageTokens) -> Tensor<3> {
+        let [batch, tokens, width] = positioned.dims();
+        let queries = self.split_heads(self.q_proj.forward(positioned));
+        if !self.folding_pays(tokens) {
+            let keys = self.split_heads(self.k_proj.forward(image.positioned.clone()));
+            return self.attend(queries, keys, self.split_heads(self.v_proj.forward(image.features.clone())));
+        }
+        let folded = self.num_heads * tokens;
+        let values = profile::operator(|| cross_attention("token to image", batch, folded, image), || {
+            // The bias of the keys would shift all weights of a query alike, which softmax undoes.
+            let queries = queries.matmul(self.k_proj.weight.val().reshape(self.per_head(width))) * self.scale();
+            let scores = queries.reshape([batch, folded, width]).matmul(image.positioned.clone().transpose());
+            let gathered = activation::softmax(scores, 2).matmul(image.features.clone());
+            let values = self.v_proj.weight.val().reshape(self.per_head(width)).transpose();
+            gathered.reshape([batch, self.num_heads, tokens, width]).matmul(values)
+        });
+        // Weights sum to one, so the bias of the values can follow them.
+        self.out_proj.forward(self.merge_heads(values) + self.v_proj.bias.val().unsqueeze::<3>())
     }
 
-    fn keys(&self, x: Tensor<3>) -> Tensor<4> {
-        self.split_heads(self.k_proj.forward(x))
+    /// The image attends to prompt tokens.
+    ///
+    /// # Shapes
+    /// - positioned, tokens: `[batch, prompt tokens, width]`, with and without their positional code
+    /// - output: `[batch, image tokens, width]`
+    fn image_to_token(&self, image: &ImageTokens, positioned: Tensor<3>, tokens: Tensor<3>) -> Tensor<3> {
+        let [batch, count, width] = tokens.dims();
+        let keys = self.split_heads(self.k_proj.forward(positioned));
+        let values = self.split_heads(self.v_proj.forward(tokens));
+        if !self.folding_pays(count) {
+            let queries = self.split_heads(self.q_proj.forward(image.positioned.clone()));
+            return self.attend(queries, keys, values);
+        }
+        let (heads, folded) = (self.num_heads, self.num_heads * count);
+        profile::operator(|| cross_attention("image to token", batch, folded, image), || {
+            let keys = keys * self.scale();
+            let offsets = keys.clone().matmul(self.q_proj.bias.val().reshape([1, heads, self.width() / heads, 1]));
+            let keys = keys.matmul(self.q_proj.weight.val().reshape(self.per_head(width)));
+            let scores = image.positioned.clone().matmul(keys.reshape([batch, folded, width]).transpose());
+            let [_, pixels, _] = scores.dims();
+            let scores = (scores + offsets.reshape([batch, 1, folded])).reshape([batch, pixels, heads, count]);
+            let weights = activation::softmax(scores, 3).reshape([batch, pixels, folded]);
+            // The weights of each head sum to one, so each may carry its share of the bias.
+            let outputs = self.out_proj.weight.val().transpose().reshape(self.per_head(width));
+            let bias = self.out_proj.bias.val() / heads as f64;
+            let values = values.matmul(outputs) + bias.unsqueeze::<4>();
+            weights.matmul(values.reshape([batch, folded, width]))
+        })
     }
 
-    fn values(&self, x: Tensor<3>) -> Tensor<4> {
-        self.split_heads(self.v_proj.forward(x))
+    /// Whether few enough prompt tokens are there to bring them into the space of the image tokens, head by head,
+    /// instead of all image tokens into the smaller space of the attention: (q Wq)·(K Wk) = ((q Wq) Wkᵀ)·K. It is the
+    /// same attention but for rounding; of seven tokens, those of a click, it takes less than half the work, and the
+    /// large tensors are never rearranged.
+    fn folding_pays(&self, tokens: usize) -> bool {
+        self.num_heads * tokens <= self.width()
+    }
+
+    /// Channels of all heads together.
+    fn width(&self) -> usize {
+        let [width, _] = self.q_proj.weight.dims();
+        width
+    }
+
+    /// Shape of a projection from `inputs` channels, head by head.
+    fn per_head(&self, inputs: usize) -> [usize; 4] {
+        [1, self.num_heads, self.width() / self.num_heads, inputs]
+    }
+
+    fn scale(&self) -> f64 {
+        ((self.width() / self.num_heads) as f64).powf(-0.5)
     }
 
     /// # Shapes
@@ -241,15 +291,25 @@ impl Attention {
     }
 
     /// # Shapes
+    /// - x: `[batch, heads, tokens, head width]`
+    /// - output: `[batch, tokens, width]`
+    fn merge_heads(&self, x: Tensor<4>) -> Tensor<3> {
+        let [batch, heads, tokens, head_width] = x.dims();
+        x.swap_dims(1, 2).reshape([batch, tokens, heads * head_width])
+    }
+
+    /// # Shapes
     /// - queries: `[batch or 1, heads, queries, head width]`
     /// - keys, values: `[batch or 1, heads, keys, head width]`
     /// - output: `[batch, queries, embedding width]`
     fn attend(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>) -> Tensor<3> {
-        let [_, heads, _, head_width] = queries.dims();
-        let scale = (head_width as f64).powf(-0.5);
-        let weights = activation::softmax(queries.matmul(keys.transpose()) * scale, 3);
-        let [batch, _, tokens, _] = weights.dims();
-        let attended = weights.matmul(values).swap_dims(1, 2).reshape([batch, tokens, heads * head_width]);
-        self.out_proj.forward(attended)
+        let weights = activation::softmax(queries.matmul(keys.transpose()) * self.scale(), 3);
+        self.out_proj.forward(self.merge_heads(weights.matmul(values)))
     }
+}
+
+/// Name and operations of an attention whose prompt tokens are folded into the image's space.
+fn cross_attention(name: &str, batch: usize, folded: usize, image: &ImageTokens) -> (String, f64) {
+    let [_, pixels, width] = image.features.dims();
+    (name.to_string(), 4.0 * (batch * folded * pixels * width) as f64)
 }

@@ -20,6 +20,7 @@ WIDTH, GRID, SIZE = 256, 8, 128
 # One object each: points (x, y, label) and a box in pixels of the network's square, and whether there is a mask prompt.
 CASES = {
     "points": ([(40.25, 71.5, 1), (3.0, 120.75, 0)], None, False),
+    "many_points": ([(8.0 * i + 1, 120.0 - 7 * i, i % 2) for i in range(14)], None, False),
     "box": ([], (12.5, 30.25, 90.0, 101.5), False),
     "both": ([(40.25, 71.5, 1)], (12.5, 30.25, 90.0, 101.5), False),
     "points_and_mask": ([(40.25, 71.5, 1)], None, True),

@@ -23,10 +23,19 @@ fn corners() -> [PromptToken; 2] {
 }
 
 /// The cases of `make_decoder_goldens.py`: name, tokens, whether there is a mask.
-fn cases() -> [(&'static str, Vec<PromptToken>, bool); 5] {
+fn cases() -> [(&'static str, Vec<PromptToken>, bool); 6] {
     let background = PromptToken::Point(PixelPoint::new(3.0, 120.75), Label::Background);
+    // More tokens than are folded into the image's space.
+    let many = (0..14)
+        .map(|i| {
+            let at = PixelPoint::new(8.0 * f64::from(i) + 1.0, 120.0 - 7.0 * f64::from(i));
+            PromptToken::Point(at, if i % 2 == 1 { Label::Foreground } else { Label::Background })
+        })
+        .chain([PromptToken::NotAPoint])
+        .collect();
     [
         ("points", vec![foreground(), background, PromptToken::NotAPoint], false),
+        ("many_points", many, false),
         ("box", corners().to_vec(), false),
         ("both", [vec![foreground()], corners().to_vec()].concat(), false),
         ("points_and_mask", vec![foreground(), PromptToken::NotAPoint], true),
@@ -61,7 +70,7 @@ fn tokens_logits_and_scores_agree_with_segment_anything() {
         } else {
             prompt_encoder.no_mask()
         };
-        let image = mask_decoder.transformer.prepare(features() + dense, position.clone());
+        let image = ImageTokens::new(features() + dense, position.clone());
         let [single, triple] = [false, true].map(|multimask| mask_decoder.forward(&image, sparse.clone(), multimask));
         let logits = Tensor::cat(vec![single.logits, triple.logits], 1);
         let scores = Tensor::cat(vec![single.scores, triple.scores], 1);
@@ -74,7 +83,7 @@ fn tokens_logits_and_scores_agree_with_segment_anything() {
 #[test]
 fn prompts_of_a_batch_do_not_touch_each_other() {
     let (prompt_encoder, mask_decoder) = modules();
-    let image = mask_decoder.transformer.prepare(features() + prompt_encoder.no_mask(), prompt_encoder.dense_pe(GRID));
+    let image = ImageTokens::new(features() + prompt_encoder.no_mask(), prompt_encoder.dense_pe(GRID));
     let prompts = [corners(), [foreground(), PromptToken::NotAPoint]];
     let sparse = prompt_encoder.sparse(&[&prompts[0], &prompts[1]]);
     let together = mask_decoder.forward(&image, sparse, true).logits;
