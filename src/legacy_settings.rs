@@ -145,13 +145,21 @@ impl LegacyExtent {
     ) -> Result<BoundingBox> {
         let [a, b, c, d] = self.numbers;
         let crs = self.crs.clone().or_else(|| raster.crs.clone());
-        let meets =
-            |bounds: &BoundingBox| to_raster_crs(bounds).and_then(|there| there.intersects(raster)).unwrap_or(false);
-        let readings: Vec<BoundingBox> = [[a, b, c, d], [a, c, b, d]]
+        // How much of a reading lies on the raster, as a share of its own area.
+        let share = |bounds: &BoundingBox| -> Option<f64> {
+            let there = to_raster_crs(bounds).ok()?;
+            let shared = there.intersection(raster).ok()??;
+            Some(shared.area() / there.area().max(f64::MIN_POSITIVE))
+        };
+        let mut readings: Vec<(BoundingBox, f64)> = [[a, b, c, d], [a, c, b, d]]
             .into_iter()
             .filter_map(|[left, bottom, right, top]| BoundingBox::new(left, bottom, right, top, crs.clone()).ok())
-            .filter(meets)
+            .filter_map(|bounds| share(&bounds).map(|share| (bounds, share)))
             .collect();
+        // In metres the wrong order is a box of half a continent, of which the raster is next to nothing.
+        let largest = readings.iter().map(|(_, share)| *share).fold(0.0, f64::max);
+        readings.retain(|(_, share)| *share >= largest / 100.0);
+        let readings: Vec<BoundingBox> = readings.into_iter().map(|(bounds, _)| bounds).collect();
         match &readings[..] {
             [only] => Ok(only.clone()),
             [first, second] if first == second => Ok(first.clone()),
@@ -230,6 +238,9 @@ mod tests {
     fn both_orders_of_the_extent_are_told_apart_by_the_raster() {
         let raster = BoundingBox::new(300_000.0, 4_000_000.0, 310_000.0, 4_010_000.0, Crs::new("EPSG:32618")).unwrap();
         let inside = BoundingBox::new(301_000.0, 4_001_000.0, 302_000.0, 4_002_000.0, raster.crs.clone()).unwrap();
+        let edge = BoundingBox::new(300_000.0, 4_000_000.0, 301_000.0, 4_010_000.0, raster.crs.clone()).unwrap();
+        let touching = LegacyExtent::parse("300000, 301000, 4000000, 4010000").unwrap();
+        assert_eq!(touching.resolve(&raster, |b| Ok(b.clone())).unwrap(), edge);
         for text in ["301000, 4001000, 302000, 4002000 [EPSG:32618]", "301000,302000,4001000,4002000"] {
             let extent = LegacyExtent::parse(text).unwrap();
             assert_eq!(extent.resolve(&raster, |b| Ok(b.clone())).unwrap(), inside, "{text}");

@@ -12,7 +12,7 @@ fn encode_then_query_then_info() {
     assert_eq!(report["chips"], json!(24));
     assert_eq!(report["written"], json!(24));
 
-    let query = "query features --checkpoint CKPT --point 500280,4999800 --point 500020,4999990,0 --crs EPSG:32633";
+    let query = "query features --checkpoint CKPT --point 500280,4999800 --point 500320,4999840,0 --crs EPSG:32633";
     let answer =
         w.json(&format!("{query} --out a.geojson --out a.gpkg --out a.tif --out a.png --logits a.safetensors"));
     let result = &answer["results"][0];

@@ -3,6 +3,8 @@
 //! Upstream: `segment_anything/modeling/mask_decoder.py`. Images stay token-major, `[batch, pixels, channels]`, from
 //! end to end, so that every layer is a matrix product; only the finished masks are put in rows and columns.
 
+use std::ops::Range;
+
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
@@ -63,8 +65,16 @@ impl MaskDecoder {
     /// - sparse: `[batch, prompt tokens, width]`
     pub(crate) fn forward(&self, image: &ImageTokens, sparse: Tensor<3>, multimask: bool) -> DecodedMasks {
         let (tokens, image) = self.transformer.forward(image, self.tokens(sparse));
-        let (filters, scores) = self.read_tokens(&tokens, multimask);
-        DecodedMasks { logits: self.output_upscaling.forward(image, filters), scores }
+        let [batch, _, _] = tokens.dims();
+        let token = |index: usize| tokens.clone().slice([0..batch, index..index + 1]);
+        let filter = |mask: usize| self.output_hypernetworks_mlps[mask].forward(token(1 + mask));
+        let filters = Tensor::cat((0..MASK_TOKENS).map(filter).collect(), 1);
+        let scores = self.iou_prediction_head.forward(token(0)).squeeze_dim::<2>(1);
+        let chosen = if multimask { 1..MASK_TOKENS } else { 0..1 };
+        DecodedMasks {
+            logits: self.output_upscaling.forward(image, filters, chosen.clone()),
+            scores: scores.slice([0..batch, chosen]),
+        }
     }
 
     /// The tokens that gather the answer, then those of the prompt.
@@ -77,21 +87,6 @@ impl MaskDecoder {
         let output_tokens = Tensor::cat(vec![self.iou_token.val(), self.mask_tokens.val()], 0);
         let output_tokens = output_tokens.unsqueeze::<3>().expand([batch, 1 + MASK_TOKENS, width]);
         Tensor::cat(vec![output_tokens, sparse], 1)
-    }
-
-    /// What to look for in the upscaled image, and how well the masks will fit.
-    ///
-    /// # Shapes
-    /// - tokens: as [`MaskDecoder::tokens`] lays them out
-    /// - output: filters `[batch, masks, width / 8]`, scores `[batch, masks]`
-    fn read_tokens(&self, tokens: &Tensor<3>, multimask: bool) -> (Tensor<3>, Tensor<2>) {
-        let [batch, _, _] = tokens.dims();
-        let token = |index: usize| tokens.clone().slice([0..batch, index..index + 1]);
-        let chosen = if multimask { 1..MASK_TOKENS } else { 0..1 };
-        let filter = |mask: usize| self.output_hypernetworks_mlps[mask].forward(token(1 + mask));
-        let filters = Tensor::cat(chosen.clone().map(filter).collect(), 1);
-        let scores = self.iou_prediction_head.forward(token(0)).squeeze_dim::<2>(1);
-        (filters, scores.slice([0..batch, chosen]))
     }
 }
 
@@ -114,9 +109,9 @@ impl OutputUpscaling {
 
     /// # Shapes
     /// - image: `[batch, grid², width]`
-    /// - filters: `[batch, masks, width / 8]`
-    /// - output: `[batch, masks, 4·grid, 4·grid]`
-    fn forward(&self, image: Tensor<3>, filters: Tensor<3>) -> Tensor<4> {
+    /// - filters: `[batch, masks, width / 8]`, what each mask looks for in the upscaled image
+    /// - output: `[batch, chosen masks, 4·grid, 4·grid]`
+    fn forward(&self, image: Tensor<3>, filters: Tensor<3>, chosen: Range<usize>) -> Tensor<4> {
         let [batch, pixels, _] = image.dims();
         let [_, masks, channels] = filters.dims();
         let x = Activation::Gelu.forward(self.norm.forward(self.upscale1.forward(image, None)));
@@ -125,12 +120,13 @@ impl OutputUpscaling {
         assert_shape!(x, [batch, upscaled, channels]);
         let describe = || ("mask logits".to_string(), 2.0 * (batch * masks * upscaled * channels) as f64);
         profile::operator(describe, || {
-            let logits = filters.matmul(x.transpose());
+            // All masks: a product with the one column of a single mask takes five times as long as one with four.
+            let logits = x.matmul(filters.transpose()).slice([0..batch, 0..upscaled, chosen.clone()]);
             // Pixels are nested: grid row and column, then row and column in each of the two splits.
             let grid = pixels.isqrt();
             let side = MASK_UPSCALING * grid;
-            let nested = logits.reshape([batch * masks, grid, grid, 2, 2, 2, 2]);
-            nested.permute([0, 1, 3, 5, 2, 4, 6]).reshape([batch, masks, side, side])
+            let nested = logits.reshape([batch, grid, grid, 2, 2, 2, 2, chosen.len()]);
+            nested.permute([0, 7, 1, 3, 5, 2, 4, 6]).reshape([batch, chosen.len(), side, side])
         })
     }
 }
