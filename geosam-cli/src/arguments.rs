@@ -16,7 +16,7 @@ pub(crate) struct RasterArguments {
     #[arg(long, value_name = "1,2,3", value_delimiter = ',')]
     pub(crate) bands: Option<Vec<usize>>,
     /// Resolution in metres a pixel [default: the raster's]
-    #[arg(long, value_name = "METRES")]
+    #[arg(long, value_name = "METRES", allow_hyphen_values = true)]
     pub(crate) res: Option<f64>,
     /// CRS of a raster that has none, or a wrong one
     #[arg(long, value_name = "CRS")]

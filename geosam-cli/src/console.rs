@@ -1,5 +1,6 @@
 //! What the user sees: results on stdout, progress and errors on stderr.
 
+use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use geosam::{Error, Progress, Result};
@@ -18,6 +19,19 @@ pub(crate) fn print_error(error: &Error) {
     }
     let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
     eprintln!("error: {line}");
+}
+
+/// Help and version on stdout; a command line that does not parse as one line on stderr.
+pub(crate) fn print_usage_error(error: &clap::Error) -> ExitCode {
+    let text = error.render().to_string();
+    if !error.use_stderr() {
+        print_line(text.trim_end());
+        return ExitCode::SUCCESS;
+    }
+    // The paragraph with the cause; the usage that follows is what --help says better.
+    let cause = text.split("\n\n").next().unwrap_or(&text).split_whitespace().collect::<Vec<_>>().join(" ");
+    eprintln!("{cause}; see --help");
+    ExitCode::FAILURE
 }
 
 /// One line, or one JSON object, on stdout. A closed pipe is not an error: the reader has seen enough.

@@ -35,7 +35,11 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return console::print_usage_error(&error),
+    };
+    let outcome = match cli.command {
         Command::Encode(command) => command.run(),
         Command::Query(command) => command.run(),
         Command::Info(command) => command.run(),

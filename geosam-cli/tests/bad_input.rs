@@ -1,6 +1,6 @@
 //! Bad input: one line that names the cause, and no file that a later run could mistake for a good one.
 
-use geosam::{Affine, Checkpoint, Crs, GeoGrid, Pixels, Shape, TensorSource, write_checkpoint, write_raster};
+use geosam::{Checkpoint, TensorSource, write_checkpoint};
 
 use crate::workspace::Workspace;
 
@@ -104,14 +104,10 @@ fn an_extent_that_misses_the_raster() {
 #[test]
 fn a_raster_without_crs() {
     let w = Workspace::new();
-    let grid =
-        GeoGrid::new(Affine::from_origin(0.0, 10.0, 1.0, 1.0), Shape::square(200), Crs::new("EPSG:32633")).unwrap();
-    let bytes: Vec<u8> = (0..3 * 200 * 200).map(|i| (i % 251) as u8).collect();
-    write_raster(&w.path("plain.tif"), &grid, &Pixels::U8(bytes), 3, None).unwrap();
-    // A PNG has neither CRS nor transform.
     std::fs::write(w.path("plain.vrt"), include_str!("no_crs.vrt")).unwrap();
     refused(&w, "encode plain.vrt --checkpoint CKPT --out f", &["plain.vrt", "no CRS", "--assume-crs"]);
-    w.ok("encode plain.vrt --checkpoint CKPT --out f --assume-crs EPSG:32633");
+    let preview = w.json("chips plain.vrt --assume-crs EPSG:32633 --chip-size 128");
+    assert_eq!(preview["crs"], "EPSG:32633");
 }
 
 #[test]
@@ -132,8 +128,9 @@ fn prompts_that_cannot_be_answered() {
 #[test]
 fn a_grid_of_a_billion_chips() {
     let w = Workspace::new();
-    let huge =
-        include_str!("no_crs.vrt").replace("<SRS></SRS>", "<SRS>EPSG:32633</SRS>").replace("\"200\"", "\"32000\"");
+    let huge = include_str!("no_crs.vrt")
+        .replace("  <GeoTransform>", "  <SRS>EPSG:32633</SRS>\n  <GeoTransform>")
+        .replace("\"200\"", "\"32000\"");
     std::fs::write(w.path("huge.vrt"), huge).unwrap();
     refused(&w, "chips huge.vrt --chip-size 64 --stride 1", &["chips", "exceed", "stride"]);
     refused(&w, "encode huge.vrt --checkpoint CKPT --out f --stride 1", &["exceed"]);
@@ -198,4 +195,15 @@ fn a_full_disk() {
     assert!(said.contains("No space left"), "{said}");
     assert!(kept.status.success(), "what was written before is a valid folder");
     assert!(!files.iter().any(|name| name.contains("tmp")), "{files:?}");
+}
+
+#[test]
+fn arguments_that_do_not_parse() {
+    let w = Workspace::new();
+    refused(&w, "encode scene.tif --outt f", &["--outt", "--help"]);
+    refused(&w, "query scene.tif --point 1;2", &["--point", "1;2"]);
+    refused(&w, "chips scene.tif --resampling nicest", &["nicest", "bilinear"]);
+    refused(&w, "divine scene.tif", &["divine", "--help"]);
+    assert!(w.ok("--help").contains("encode"));
+    assert!(w.ok("query --help").contains("--multimask"));
 }

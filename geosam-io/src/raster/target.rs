@@ -22,7 +22,7 @@ impl Target {
         let Some(own) = options.assume_crs.as_ref().or(facts.crs.as_ref()) else {
             return Err(Error::MissingCrs {
                 what: format!("the raster {source}"),
-                remedy: "say which it is in with RasterOptions::assume_crs, for example EPSG:32618",
+                remedy: "say which it is in with assume_crs (--assume-crs), for example EPSG:32618",
             });
         };
         let own = Osr.describe(own)?;
