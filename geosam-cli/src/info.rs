@@ -35,16 +35,24 @@ impl Info {
             print_json(&facts.into_iter().map(|(key, value)| (key.replace(' ', "_"), value)).collect());
         } else {
             let width = facts.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
-            for (key, value) in &facts {
-                let text = match value {
-                    Value::String(text) => text.clone(),
-                    Value::Null => continue,
-                    other => other.to_string(),
-                };
-                print_line(&format!("{key:<width$}  {text}"));
+            for (key, value) in facts.iter().filter(|(_, value)| !value.is_null()) {
+                print_line(&format!("{key:<width$}  {}", plain(value)));
             }
         }
         Ok(())
+    }
+}
+
+/// A value as people read it: no quotes or brackets.
+fn plain(value: &Value) -> String {
+    match value {
+        Value::String(text) => text.clone(),
+        Value::Array(items) => items.iter().map(plain).collect::<Vec<_>>().join(", "),
+        Value::Object(entries) => {
+            let shown = entries.iter().filter(|(_, v)| !v.is_null() && *v != "");
+            shown.map(|(key, v)| format!("{key} {}", plain(v))).collect::<Vec<_>>().join(" ")
+        }
+        other => other.to_string(),
     }
 }
 

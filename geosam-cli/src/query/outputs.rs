@@ -39,13 +39,10 @@ impl Answer {
 
     pub(crate) fn summary(&self) -> String {
         let r = &self.result;
+        let pixel = r.grid.transform.pixel_area();
         let masks = r.masks.iter().zip(&r.scores).map(|(mask, score)| {
-            format!(
-                "{} pixels, {:.1} {}²-units, score {score:.3}",
-                count(mask),
-                count(mask) as f64 * r.grid.transform.pixel_area(),
-                "map"
-            )
+            let pixels = count(mask);
+            format!("{pixels} pixels ({} square units of {}), score {score:.3}", pixels as f64 * pixel, r.grid.crs)
         });
         format!(
             "prompt {} on {}: {}  ({:.0} ms)",
