@@ -1,4 +1,16 @@
-//! Rasters and vectors of geosam through GDAL
+//! Rasters and vectors of geosam, through GDAL.
+//!
+//! | what | with |
+//! |---|---|
+//! | a raster, warped on the fly, read window by window | [`RasterDataset`], [`RasterOptions`], [`Resampling`], [`RasterInfo`] |
+//! | coordinates between CRSs | [`Osr`], the PROJ that warps the pixels |
+//! | prompts from a vector file | [`read_prompts`], [`read_points`] |
+//! | polygons into a vector file | [`write_vector`] |
+//! | masks as GeoTIFF or COG, pictures as PNG | [`write_mask`], [`write_overlay`] |
+//! | a raster from memory | [`write_raster`] |
+//!
+//! Files appear whole or not at all. GDAL prints nothing: what it has to say is the source of an
+//! [`geosam_core::Error`].
 
 mod drawing;
 mod gdal_ffi;

@@ -1,4 +1,42 @@
-//! SAM-family models of geosam in burn.
+//! SAM-family models of geosam, in burn.
+//!
+//! [`load_model`] opens a checkpoint, whatever it is called and whoever wrote it, and returns a [`Sam`], which is a
+//! [`Segmenter`](geosam_core::Segmenter): it encodes chips and opens sessions that answer prompts from the features.
+//!
+//! | module | what it holds | after |
+//! |---|---|---|
+//! | `checkpoint` | tensors of `.pt`, `.pth` and `.safetensors` files under official names; [`recognise`] | |
+//! | `weights` | strict loading: every misfit is named | |
+//! | `preprocess` | chips to the network's square input, in both modes of [`geosam_core::Preprocess`] | `ResizeLongestSide`, Pillow, OpenCV |
+//! | `sam` | image encoders, prompt encoder, mask decoder, sessions | `segment_anything/modeling`, `tiny_vit_sam.py` |
+//! | `nn` | layers that all of them use | |
+//! | `kernels` | CPU kernels where burn is slow; each falls through to burn elsewhere | |
+//! | `postprocess` | logits to masks at the chip's resolution | |
+//! | [`profile`] | where the time goes, operator by operator | |
+//!
+//! # Example
+//!
+//! A small model with random weights; with a checkpoint it is `load_model("sam_b.pt", &ModelOptions::default())?`.
+//!
+//! ```
+//! use geosam_core::{Label, ModelImage, PixelPoint, PixelPrompt, PredictOptions, Segmenter, Shape};
+//! use geosam_models::{ModelOptions, Sam, SamConfig};
+//!
+//! let model = Sam::random(&SamConfig::small(), 0, &ModelOptions::default())?;
+//! let chip = ModelImage::new(Shape::new(96, 128), vec![90; 3 * 96 * 128])?;
+//! let features = model.encode(&[chip])?;
+//!
+//! let session = model.open(&features[0])?;
+//! let click = PixelPrompt {
+//!     points: vec![PixelPoint::new(64.0, 48.0)],
+//!     labels: vec![Label::Foreground],
+//!     ..PixelPrompt::default()
+//! };
+//! let answers = session.predict(&[click], PredictOptions { multimask: true })?;
+//! assert_eq!(answers[0].masks.len(), 3);
+//! assert_eq!(answers[0].masks.shape(), Shape::new(96, 128));
+//! # Ok::<(), geosam_core::Error>(())
+//! ```
 
 mod checkpoint;
 mod device;
@@ -19,7 +57,6 @@ pub use device::DeviceChoice;
 pub use load::{ModelOptions, load_model};
 #[doc(hidden)]
 pub use preprocess::network_input;
-#[doc(hidden)]
 pub use random_checkpoint::write_random_checkpoint;
 pub use sam::{ImageEncoderConfig, Sam, SamConfig, TinyVitConfig, VitConfig};
 pub use weights::TensorSource;
