@@ -65,6 +65,11 @@ fn a_checkpoint_of_another_family_or_of_none() {
     let w = Workspace::new();
     write_checkpoint(&w.path("resnet.pt"), [("layer1.0.conv1.weight", vec![2, 2], vec![0.0; 4])]).unwrap();
     refused(&w, "encode scene.tif --checkpoint resnet.pt --out f", &["resnet.pt", "layer1.0.conv1.weight"]);
+    let sam2 =
+        (0..12).map(|block| (format!("image_encoder.trunk.blocks.{block}.norm1.weight"), vec![96], vec![1.0; 96]));
+    let patches = ("image_encoder.trunk.patch_embed.proj.weight".to_string(), vec![96, 1, 1, 1], vec![0.0; 96]);
+    write_checkpoint(&w.path("sam2.pt"), sam2.chain([patches])).unwrap();
+    refused(&w, "encode scene.tif --checkpoint sam2.pt --out f", &["SAM 2 tiny is not supported", "sam2.pt"]);
 }
 
 #[test]
