@@ -10,11 +10,11 @@ import subprocess
 
 import numpy as np
 
-# Bounds. Beside each the largest value measured so far (two x86-64 machines, the full run).
-FEATURES = 2e-5  # relative, Frobenius norm
-LOW_RES = 2e-5  # relative, Frobenius norm
-MASK_PIXELS = 1e-4  # fraction of pixels that differ
-SCORES = 1e-4  # absolute
+# Bounds; beside each the largest value of full runs on x86-64 with two cores.
+FEATURES = 2e-5  # relative, Frobenius norm; measured 1.6e-6
+LOW_RES = 2e-5  # relative, Frobenius norm; measured 2.5e-6
+MASK_PIXELS = 1e-4  # share of pixels that differ; measured 1.2e-5
+SCORES = 1e-4  # absolute; measured 1.4e-6
 EXACT = 0.0
 
 
