@@ -83,11 +83,6 @@ impl<'a> Weights<'a> {
         self.device
     }
 
-    /// Whether the checkpoint has a tensor of this name.
-    pub(crate) fn has(&self, name: &str) -> bool {
-        self.source.shape(&self.qualified(name), &[]).is_some()
-    }
-
     /// Tensor `name` with exactly this shape, as `f32` on the device. Where it is missing or misshapen that is noted
     /// and zeros stand in, so that one run names every problem.
     pub(crate) fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {

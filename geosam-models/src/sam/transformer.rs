@@ -3,8 +3,9 @@
 //! Upstream: `segment_anything/modeling/transformer.py`.
 
 use burn::module::Module;
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 
+use crate::kernels;
 use crate::nn::{Activation, LayerNorm, Linear, Mlp, assert_shape};
 use crate::profile;
 use crate::weights::Weights;
@@ -141,12 +142,7 @@ impl TwoWayAttentionBlock {
     /// # Shapes
     /// - tokens, position: `[batch, prompt tokens, width]`
     /// - output: `[batch, prompt tokens, width]` and `[batch, image tokens, width]`
-    fn forward(
-        &self,
-        tokens: Tensor<3>,
-        image: &ImageTokens,
-        position: &Tensor<3>,
-    ) -> (Tensor<3>, Tensor<3>) {
+    fn forward(&self, tokens: Tensor<3>, image: &ImageTokens, position: &Tensor<3>) -> (Tensor<3>, Tensor<3>) {
         // The first layer has neither positional code nor residual here: its input is the code itself.
         let tokens = if self.is_first {
             self.self_attn.forward(tokens.clone(), tokens)
@@ -212,19 +208,22 @@ impl Attention {
     fn token_to_image(&self, positioned: Tensor<3>, image: &ImageTokens) -> Tensor<3> {
         let [batch, tokens, width] = positioned.dims();
         let queries = self.split_heads(self.q_proj.forward(positioned));
-        if !self.folding_pays(tokens) {
+        if !self.folding_pays(batch, tokens) {
             let keys = self.split_heads(self.k_proj.forward(image.positioned.clone()));
             return self.attend(queries, keys, self.split_heads(self.v_proj.forward(image.features.clone())));
         }
         let folded = self.num_heads * tokens;
-        let values = profile::operator(|| cross_attention("token to image", batch, folded, image), || {
-            // The bias of the keys would shift all weights of a query alike, which softmax undoes.
-            let queries = queries.matmul(self.k_proj.weight.val().reshape(self.per_head(width))) * self.scale();
-            let scores = queries.reshape([batch, folded, width]).matmul(image.positioned.clone().transpose());
-            let gathered = activation::softmax(scores, 2).matmul(image.features.clone());
-            let values = self.v_proj.weight.val().reshape(self.per_head(width)).transpose();
-            gathered.reshape([batch, self.num_heads, tokens, width]).matmul(values)
-        });
+        let values = profile::operator(
+            || cross_attention("token to image", folded, image),
+            || {
+                // The bias of the keys would shift all weights of a query alike, which softmax undoes.
+                let queries = queries.matmul(self.k_proj.weight.val().reshape(self.per_head(width))) * self.scale();
+                let scores = queries.reshape([batch, folded, width]).matmul(image.positioned.clone().transpose());
+                let gathered = kernels::softmax(scores).matmul(image.features.clone());
+                let values = self.v_proj.weight.val().reshape(self.per_head(width)).transpose();
+                gathered.reshape([batch, self.num_heads, tokens, width]).matmul(values)
+            },
+        );
         // Weights sum to one, so the bias of the values can follow them.
         self.out_proj.forward(self.merge_heads(values) + self.v_proj.bias.val().unsqueeze::<3>())
     }
@@ -238,33 +237,39 @@ impl Attention {
         let [batch, count, width] = tokens.dims();
         let keys = self.split_heads(self.k_proj.forward(positioned));
         let values = self.split_heads(self.v_proj.forward(tokens));
-        if !self.folding_pays(count) {
+        if !self.folding_pays(batch, count) {
             let queries = self.split_heads(self.q_proj.forward(image.positioned.clone()));
             return self.attend(queries, keys, values);
         }
         let (heads, folded) = (self.num_heads, self.num_heads * count);
-        profile::operator(|| cross_attention("image to token", batch, folded, image), || {
-            let keys = keys * self.scale();
-            let offsets = keys.clone().matmul(self.q_proj.bias.val().reshape([1, heads, self.width() / heads, 1]));
-            let keys = keys.matmul(self.q_proj.weight.val().reshape(self.per_head(width)));
-            let scores = image.positioned.clone().matmul(keys.reshape([batch, folded, width]).transpose());
-            let [_, pixels, _] = scores.dims();
-            let scores = (scores + offsets.reshape([batch, 1, folded])).reshape([batch, pixels, heads, count]);
-            let weights = activation::softmax(scores, 3).reshape([batch, pixels, folded]);
-            // The weights of each head sum to one, so each may carry its share of the bias.
-            let outputs = self.out_proj.weight.val().transpose().reshape(self.per_head(width));
-            let bias = self.out_proj.bias.val() / heads as f64;
-            let values = values.matmul(outputs) + bias.unsqueeze::<4>();
-            weights.matmul(values.reshape([batch, folded, width]))
-        })
+        profile::operator(
+            || cross_attention("image to token", folded, image),
+            || {
+                // Two linear layers of the image tokens, with weights that come from the prompt.
+                let keys = keys * self.scale();
+                let offsets = keys.clone().matmul(self.q_proj.bias.val().reshape([1, heads, self.width() / heads, 1]));
+                let keys = keys.matmul(self.q_proj.weight.val().reshape(self.per_head(width)));
+                let scores = kernels::linear(
+                    image.positioned.clone(),
+                    keys.reshape([folded, width]),
+                    offsets.reshape([folded]),
+                    None,
+                );
+                let [_, pixels, _] = scores.dims();
+                let weights = kernels::softmax(scores.reshape([1, pixels, heads, count]));
+                let outputs = self.out_proj.weight.val().transpose().reshape(self.per_head(width));
+                let values = values.matmul(outputs).reshape([folded, width]).transpose();
+                kernels::linear(weights.reshape([1, pixels, folded]), values, self.out_proj.bias.val(), None)
+            },
+        )
     }
 
-    /// Whether few enough prompt tokens are there to bring them into the space of the image tokens, head by head,
-    /// instead of all image tokens into the smaller space of the attention: (q Wq)·(K Wk) = ((q Wq) Wkᵀ)·K. It is the
-    /// same attention but for rounding; of seven tokens, those of a click, it takes less than half the work, and the
-    /// large tensors are never rearranged.
-    fn folding_pays(&self, tokens: usize) -> bool {
-        self.num_heads * tokens <= self.width()
+    /// Whether this is a single prompt with few enough tokens to bring them into the space of the image tokens, head
+    /// by head, instead of all image tokens into the smaller space of the attention: q·(K W) = (q Wᵀ)·K. It is the same
+    /// attention but for rounding; with the seven tokens of a click it takes less than half the work, and the large
+    /// tensors are never rearranged.
+    fn folding_pays(&self, batch: usize, tokens: usize) -> bool {
+        batch == 1 && self.num_heads * tokens <= self.width()
     }
 
     /// Channels of all heads together.
@@ -303,13 +308,13 @@ impl Attention {
     /// - keys, values: `[batch or 1, heads, keys, head width]`
     /// - output: `[batch, queries, embedding width]`
     fn attend(&self, queries: Tensor<4>, keys: Tensor<4>, values: Tensor<4>) -> Tensor<3> {
-        let weights = activation::softmax(queries.matmul(keys.transpose()) * self.scale(), 3);
+        let weights = kernels::softmax(queries.matmul(keys.transpose()) * self.scale());
         self.out_proj.forward(self.merge_heads(weights.matmul(values)))
     }
 }
 
 /// Name and operations of an attention whose prompt tokens are folded into the image's space.
-fn cross_attention(name: &str, batch: usize, folded: usize, image: &ImageTokens) -> (String, f64) {
+fn cross_attention(name: &str, folded: usize, image: &ImageTokens) -> (String, f64) {
     let [_, pixels, width] = image.features.dims();
-    (name.to_string(), 4.0 * (batch * folded * pixels * width) as f64)
+    (name.to_string(), 4.0 * (folded * pixels * width) as f64)
 }
