@@ -26,7 +26,7 @@ check: setup ## Formatting, lints, documentation and layering, with warnings den
 
 parity: setup ## Compare with live Python geosam, segment-anything and Hugging Face (builds a 7 GB Python environment)
 	tests/parity/setup.sh
-	$(CARGO) build --locked --package geosam-cli --package geosam-models --bins --examples
+	$(CARGO) build --locked --package geosam-cli --package geosam-models --package geosam-io --bins --examples
 	$(GEOSAM_REFERENCE_ENV)/bin/python tests/parity/parity.py
 
 bench: setup ## Measure speed and memory, with Python geosam beside it in the same run

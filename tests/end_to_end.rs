@@ -109,10 +109,10 @@ fn every_output_format_is_written_and_read_back() {
         // Polygons read back as box prompts: as many as were written, each on the chip.
         let read = geosam::read_prompts(&path, &Default::default()).unwrap();
         assert_eq!(read.len(), polygons.features.len(), "{extension}");
-        let chip = result.chip_bounds.buffer(1e-3).unwrap();
+        // GeoJSON is in degrees, in which a box is larger than in metres; its centre stays where it was.
         for prompt in read {
-            let there = prompt.prompt.to_crs(&result.grid.crs, &Osr).unwrap();
-            assert!(chip.contains(&there.bounds()).unwrap(), "{extension}: {}", there.bounds());
+            let there = prompt.prompt.to_crs(&result.grid.crs, &Osr).unwrap().bounds().center();
+            assert!(result.chip_bounds.contains_point(there), "{extension}: {there:?}");
         }
     }
 
@@ -208,8 +208,8 @@ fn the_extent_may_be_in_any_crs() {
     let (west, _) = grid.bounds().split_at_x(0.4).unwrap();
     let in_degrees = Osr.transform_bounds(&west, &Crs::wgs84()).unwrap();
     let window = encoded.raster.window_of(&in_degrees).unwrap();
-    // The box in degrees is a little larger than the one in metres.
-    assert!((160..=164).contains(&window.shape.width), "{window}");
+    // 40 % of 400 columns, and what the meridians lean over 300 rows (0.9° here, five columns).
+    assert!((160..=166).contains(&window.shape.width), "{window}");
     assert_eq!(window.shape.height, 300);
     let far = BoundingBox::new(100.0, 0.0, 101.0, 1.0, Crs::wgs84()).unwrap();
     assert!(matches!(encoded.raster.window_of(&far), Err(Error::OutOfBounds { .. })));
