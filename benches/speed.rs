@@ -66,7 +66,7 @@ fn main() -> Result<()> {
         encode.push(start.elapsed().as_secs_f64());
     }
     if let Some(path) = &arguments.features {
-        let values = features[0].payload.tensors().flat_map(|t| t.values());
+        let values = features[0].payload.tensors().flat_map(geosam::FeatureTensor::values);
         let bytes: Vec<u8> = values.flat_map(|v| v.to_le_bytes()).collect();
         std::fs::write(path, bytes).map_err(|source| Error::io("write", path, source))?;
     }

@@ -33,20 +33,21 @@ pub(crate) fn run(folder: &Path) -> Result<()> {
     let config = FeatureCacheConfig { existing: ExistingFolder::Overwrite, ..FeatureCacheConfig::default() };
     FeatureCacheBuilder::new(raster.clone(), model.clone(), Arc::new(Osr), &features, config).build(&NoProgress)?;
 
-    // One click every 80 m, as somebody might digitise them; and one that is far off the raster.
+    // A click on the pond and one every 90 m, as somebody might digitise them; and one that is far off the raster.
     let bounds = raster.grid().bounds();
-    let mut rows = String::from("lon_is_not_here,x,y,label\n");
+    let pond = scene.pond();
+    let mut rows = format!("name,x,y,label\npond,{},{},1\n", pond.x, pond.y);
     for i in 0..9 {
         let (column, row) = (f64::from(i % 3), f64::from(i / 3));
         rows += &format!("{i},{},{},1\n", bounds.left + 80.0 + 90.0 * column, bounds.top - 80.0 - 90.0 * row);
     }
-    rows += "9,0,0,1\n";
+    rows += "far,0,0,1\n";
     let clicks = folder.join("clicks.csv");
     std::fs::write(&clicks, rows).map_err(|source| Error::io("write", &clicks, source))?;
 
     let options = PromptFileOptions { crs: Some(scene.grid.crs.clone()), ..PromptFileOptions::default() };
     let prompts: Vec<PromptSet> = read_prompts(&clicks, &options)?.into_iter().map(|p| p.prompt).collect();
-    assert_eq!(prompts.len(), 10);
+    assert_eq!(prompts.len(), 11);
 
     // Each chip is loaded once, whatever the order of the prompts; one that fails does not spoil the others.
     let engine = open_folder(&features, model)?;

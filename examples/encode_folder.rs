@@ -59,6 +59,7 @@ pub(crate) fn run(folder: &Path) -> Result<()> {
     // The eastern part, given in longitude and latitude; the CRS of an extent is the user's choice.
     let whole = raster.grid().bounds();
     let (_, east) = whole.split_at_x(0.25)?;
+    assert!(east.contains_point(scene.pond()));
     let in_degrees: BoundingBox = east.to_crs(&"EPSG:4326".into(), &Osr)?;
 
     let model = Arc::new(Sam::random(&scene::small_sam(), 1, &ModelOptions::default())?);

@@ -1,6 +1,7 @@
 //! Integration tests of the whole path.
 
-#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+// The examples share `scene.rs`, and each of them brings it along.
+#![allow(clippy::unwrap_used, clippy::duplicate_mod, missing_docs)]
 
 mod end_to_end;
 mod examples;

@@ -76,7 +76,7 @@ fn a_checkpoint_of_another_family_or_of_none() {
 fn a_checkpoint_whose_tensors_do_not_fit() {
     let w = Workspace::new();
     changed_checkpoint(&w, "missing.pt", |tensors| {
-        tensors.retain(|(name, ..)| name != "mask_decoder.iou_token.weight")
+        tensors.retain(|(name, ..)| name != "mask_decoder.iou_token.weight");
     });
     refused(&w, "encode scene.tif --checkpoint missing.pt --out f", &["mask_decoder.iou_token.weight", "missing"]);
     changed_checkpoint(&w, "misshapen.pt", |tensors| {

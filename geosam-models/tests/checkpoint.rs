@@ -273,7 +273,7 @@ fn fingerprints_tell_weights_apart() {
     assert_eq!(write(&|_, _| {}), fingerprint);
     assert_ne!(
         write(&|name, values| if name == "mask_decoder.iou_token.weight" {
-            values[7] += 1.0
+            values[7] += 1.0;
         }),
         fingerprint
     );
@@ -282,13 +282,13 @@ fn fingerprints_tell_weights_apart() {
     assert!(reference.tensor(largest).unwrap().element_count().unwrap() > 4096);
     assert_ne!(
         write(&|name, values| if name == largest {
-            values[0] += 1.0
+            values[0] += 1.0;
         }),
         fingerprint
     );
     assert_ne!(
         write(&|name, values| if name == largest {
-            *values.last_mut().unwrap() += 1.0
+            *values.last_mut().unwrap() += 1.0;
         }),
         fingerprint
     );

@@ -71,7 +71,10 @@ fn distribution(name: &str, shape: &[usize]) -> (f64, f64, bool) {
         (0.0, 0.05, false)
     } else if ["pos_embed", "rel_pos", "attention_biases"].iter().any(|part| name.contains(part)) {
         (0.0, 0.2, false)
-    } else if name.contains("embed") && !name.contains("patch_embed") || name.contains("token") {
+    } else if name.contains("embed") && !name.contains("patch_embed")
+        || name.ends_with("_token.weight")
+        || name.ends_with("_tokens.weight")
+    {
         (0.0, 0.5, false)
     } else {
         let fan_in = shape[1..].iter().product::<usize>().max(1);
