@@ -139,7 +139,7 @@ class Report:
         path.with_suffix(".json").write_text(json.dumps({
             "command": command, "started": self.started.isoformat(), "machine": machine(),
             "versions": versions(binary), "checks": [dataclasses.asdict(c) | {"passed": c.passed} for c in self.checks],
-        }, indent=1))
+        }, indent=1, default=lambda value: value.item()))  # NumPy's scalars
 
 
 def machine():
