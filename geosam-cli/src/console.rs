@@ -6,18 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use geosam::{Error, Progress, Result};
 use indicatif::{ProgressBar, ProgressStyle};
 
-/// One line on stderr: the cause, the remedy, and what the backend said where the message does not hold it already.
+/// One line on stderr: the cause and the remedy.
 pub(crate) fn print_error(error: &Error) {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(inner) = source {
-        let inner_text = inner.to_string();
-        if !inner_text.is_empty() && !text.contains(&inner_text) {
-            text = format!("{text}: {inner_text}");
-        }
-        source = inner.source();
-    }
-    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let line = error.to_string().split_whitespace().collect::<Vec<_>>().join(" ");
     eprintln!("error: {line}");
 }
 

@@ -35,7 +35,7 @@ impl Info {
             print_json(&facts.into_iter().map(|(key, value)| (key.replace(' ', "_"), value)).collect());
         } else {
             let width = facts.iter().map(|(key, _)| key.len()).max().unwrap_or(0);
-            for (key, value) in facts.iter().filter(|(_, value)| !value.is_null()) {
+            for (key, value) in facts.iter().filter(|(_, value)| !value.is_null() && *value != json!([])) {
                 print_line(&format!("{key:<width$}  {}", plain(value)));
             }
         }
