@@ -37,13 +37,13 @@ impl Ring {
         self.start + if position < self.len { position } else { position - self.len }
     }
 
-    /// Whether vertex `index` is one of those at positions `from..=to`.
-    const fn chain_contains(self, from: usize, to: usize, index: usize) -> bool {
+    /// Whether vertex `index` is one of those at positions `from..=to`, both of which may run past the end once.
+    fn chain_contains(self, from: usize, to: usize, index: usize) -> bool {
         if index < self.start || index >= self.start + self.len {
             return false;
         }
         let position = index - self.start;
-        (position >= from && position <= to) || position + self.len <= to
+        (from..=to).contains(&position) || (from..=to).contains(&(position + self.len))
     }
 }
 

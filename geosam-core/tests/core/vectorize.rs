@@ -88,7 +88,7 @@ fn hausdorff(a: &Polygon<f64>, b: &Polygon<f64>) -> f64 {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(256))]
+    #![proptest_config(ProptestConfig::with_cases(512))]
 
     #[test]
     fn every_polygon_is_valid_and_close(
@@ -263,5 +263,17 @@ fn time_a_large_noisy_mask() {
                 times[3]
             );
         }
+    }
+}
+
+/// A chain that lies wholly past the end of the ring's vertices took those before it for its own, and did not see them.
+#[test]
+fn a_chain_past_the_end_of_the_ring_sees_the_rest_of_it() {
+    let grid = grid(Shape::new(19, 33), TRANSFORMS[0]);
+    let masks = Masks::new(grid.shape, blotchy(grid.shape, 10_013_976_403_607_490_065, 2)).unwrap();
+    let simplify_tolerance = 3.623_505_870_538_090_3 * grid.resolution().0;
+    let options = VectorizeOptions { simplify_tolerance, ..Default::default() };
+    for polygon in MaskVectorizer::new(&masks, &grid).unwrap().polygons(&options).unwrap() {
+        assert!(polygon.is_valid(), "{:?}", polygon.validation_errors());
     }
 }
