@@ -26,13 +26,12 @@ check: setup ## Formatting, lints, documentation and layering, with warnings den
 
 parity: setup ## Compare with live Python geosam, segment-anything and Hugging Face (builds a 7 GB Python environment)
 	tests/parity/setup.sh
-	$(CARGO) build --locked --package geosam-cli --package geosam-models --package geosam-io --bins --examples
+	$(CARGO) build --locked --workspace --bins --examples
 	$(GEOSAM_REFERENCE_ENV)/bin/python tests/parity/parity.py
 
 bench: setup ## Measure speed and memory, with Python geosam beside it in the same run
 	tests/parity/setup.sh
-	$(CARGO) build --locked --release --package geosam-cli
-	$(CARGO) bench --locked --workspace --no-run
+	$(CARGO) build --locked --release --workspace --bins --bench speed
 	$(GEOSAM_REFERENCE_ENV)/bin/python benches/compare/bench.py
 
 install: setup ## Build the geosam command for this machine and put it on the PATH

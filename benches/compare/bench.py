@@ -64,7 +64,7 @@ def last_json(text):
 
 def bench_program():
     """Build the `speed` bench and return its executable."""
-    done = subprocess.run(["cargo", "bench", "--quiet", "--locked", "--package", "geosam", "--bench", "speed", "--no-run",
+    done = subprocess.run(["cargo", "bench", "--quiet", "--locked", "--workspace", "--bench", "speed", "--no-run",
                            "--message-format", "json"], cwd=REPOSITORY, stdout=subprocess.PIPE, text=True, check=True)
     messages = [json.loads(line) for line in done.stdout.splitlines() if line.startswith("{")]
     programs = [m["executable"] for m in messages if m.get("executable") and m["target"]["name"] == "speed"]
