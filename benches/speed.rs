@@ -52,8 +52,11 @@ impl Arguments {
 fn main() -> Result<()> {
     let arguments = Arguments::parse()?;
     let Some(checkpoint) = &arguments.checkpoint else {
-        eprintln!("speed: nothing measured; give --checkpoint FILE, or run `make bench`");
-        return Ok(());
+        return Err(Error::invalid_argument(
+            "--checkpoint",
+            "the path of a model file; `make bench` gives one",
+            "none",
+        ));
     };
     let model = load_model(checkpoint, &ModelOptions { preprocess: Preprocess::Geosam01, ..Default::default() })?;
     let image = [chip(arguments.chip.as_deref())?];

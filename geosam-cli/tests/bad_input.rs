@@ -127,6 +127,7 @@ fn prompts_that_cannot_be_answered() {
     refused(&w, &format!("{query} --point 500100,4999900 --crs EPSG:32633 --out a.docx"), &["docx", "gpkg"]);
     refused(&w, &format!("{query} --point 500100,4999900 --crs EPSG:32633 --out none/a.gpkg"), &["none"]);
     refused(&w, "query scene.tif --checkpoint CKPT --point 0,0 --crs EPSG:32633", &["outside"]);
+    refused(&w, "query scene.tif --checkpoint CKPT --point 3,4 --crs EPSG:4326", &["3, 4 (EPSG:4326)", "outside"]);
     refused(&w, "query nothing --checkpoint CKPT --point 0,0 --crs EPSG:32633", &["nothing"]);
 }
 

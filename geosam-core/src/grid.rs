@@ -309,28 +309,32 @@ impl GeoGrid {
     /// [`Error::MissingCrs`] for a prompt without CRS, [`Error::OutOfBounds`] if a point or the box leaves the grid,
     /// [`Error::Crs`] if it cannot be reprojected.
     pub fn to_pixel_prompt(&self, prompt: &PromptSet, transform: &dyn CrsTransform) -> Result<PixelPrompt> {
-        let prompt = prompt.to_crs(&self.crs, transform)?;
+        let here = prompt.to_crs(&self.crs, transform)?;
         let mut pixels = PixelPrompt { mask: prompt.mask().cloned(), ..PixelPrompt::default() };
-        if let Some(points) = prompt.points() {
-            (pixels.points, pixels.labels) = self.to_pixel_points(points)?;
+        if let (Some(points), Some(asked)) = (here.points(), prompt.points()) {
+            (pixels.points, pixels.labels) = self.to_pixel_points(points, asked)?;
         }
-        if let Some(bbox) = prompt.bbox() {
+        if let (Some(bbox), Some(asked)) = (here.bbox(), prompt.bbox()) {
             let on_grid = self.pixel_box(bbox);
             let corners = [PixelPoint::new(on_grid.left, on_grid.top), PixelPoint::new(on_grid.right, on_grid.bottom)];
             let [Some(first), Some(last)] = corners.map(|p| self.snap_to_grid(p)) else {
-                return Err(self.off_grid("the box", bbox.to_string()));
+                return Err(self.off_grid("the box", asked.to_string()));
             };
             pixels.bbox = Some(PixelBox { left: first.column, top: first.row, right: last.column, bottom: last.row });
         }
         Ok(pixels)
     }
 
-    fn to_pixel_points(&self, points: &Points) -> Result<(Vec<PixelPoint>, Vec<crate::points::Label>)> {
-        let on_grid = |(p, label)| match self.snap_to_grid(self.to_pixel(p)) {
+    /// `asked` are the points as the user gave them, which is how messages name them.
+    fn to_pixel_points(&self, points: &Points, asked: &Points) -> Result<(Vec<PixelPoint>, Vec<crate::points::Label>)> {
+        let on_grid = |((p, label), asked_at): (_, &WorldPoint)| match self.snap_to_grid(self.to_pixel(p)) {
             Some(at) => Ok((at, label)),
-            None => Err(self.off_grid("the point", format!("{}, {} ({})", p.x, p.y, self.crs))),
+            None => {
+                let crs = asked.crs().unwrap_or(&self.crs);
+                Err(self.off_grid("the point", format!("{}, {} ({crs})", asked_at.x, asked_at.y)))
+            }
         };
-        points.iter().map(on_grid).collect()
+        points.iter().zip(asked.coordinates()).map(on_grid).collect()
     }
 
     /// The position moved onto the grid's edge if it lies off it by rounding only, `None` if it lies further off.

@@ -90,8 +90,8 @@ impl OnlineQueryEngine {
         cache: &mut OnlineQueryCache,
     ) -> Result<QueryResult> {
         let grid = self.source.grid();
+        let on_raster = pixel_bounds(&grid.to_pixel_prompt(prompt, &*self.transform)?);
         let prompt = prompt.to_crs(&grid.crs, &*self.transform)?;
-        let on_raster = pixel_bounds(&grid.to_pixel_prompt(&prompt, &*self.transform)?);
 
         cache.serve(self.id);
         let (window, chip) = match cache.find(&on_raster, grid.to_pixel(prompt.center())) {

@@ -110,7 +110,8 @@ impl Segmenter for FakeModel {
             if self.fail_at == Some(self.encoded.fetch_add(1, Ordering::SeqCst)) {
                 return Err(Error::Unsupported { what: "this chip".to_string(), reason: "a test says so".to_string() });
             }
-            Ok(features(image.shape(), &image.rgb()[..8]))
+            let dst_shape = Shape::square(self.spec.image_size);
+            Ok(EncodedImageFeatures { dst_shape, ..features(image.shape(), &image.rgb()[..8]) })
         };
         images.iter().map(encode).collect()
     }
