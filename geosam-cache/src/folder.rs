@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use geosam_core::{
-    ChipRecord, CrsDescription, CrsTransform, EncodedImageFeatures, Error, FeaturePrecision, FeatureStore, Result,
+    ChipRecord, CrsDescription, CrsTransform, EncodedImageFeatures, Error, FeaturePrecision, FeatureStore, ModelType,
+    Result,
 };
 
 use crate::chip_file;
@@ -123,10 +124,13 @@ impl FeatureFolder {
     ///
     /// # Errors
     /// [`Error::Io`] if there is nothing at `path`, [`Error::InvalidFile`] if the manifest is missing, damaged, or
-    /// without chips, [`Error::Unsupported`] for a pickled manifest or a later version of the format.
+    /// without chips, [`Error::Unsupported`] for a pickled manifest or a later version of the format;
+    /// [`Error::InvalidFile`] also for features of SAM 3 that Python geosam made with its default image size, in which
+    /// every click would land beside its place ([`EncodedImageFeatures::check_encode_size`]).
     pub fn open(path: impl AsRef<Path>) -> Result<Self> {
         let manifest_path = resolve_manifest_path(path.as_ref())?;
         let Manifest { rows, header, facts } = Manifest::read(&manifest_path)?;
+        rows.iter().try_for_each(|row| check_encode_size(&manifest_path, &row.record))?;
         let rows = RwLock::new(Rows { committed: by_id(rows), pending: BTreeMap::new() });
         Ok(Self { manifest_path, header, facts, writer: None, rows })
     }
@@ -306,6 +310,22 @@ fn by_id(rows: Vec<Row>) -> BTreeMap<String, Row> {
 /// `null` for a CRS that has no PROJJSON.
 fn projjson(description: &CrsDescription) -> String {
     if description.projjson.trim().is_empty() { "null".to_string() } else { description.projjson.clone() }
+}
+
+/// SAM 3's network sees whole patches of 14 pixels: features that record anything else were encoded at another size.
+/// Whether a size is that of the model which will decode them, the model knows.
+fn check_encode_size(manifest_path: &Path, record: &ChipRecord) -> Result<()> {
+    let patch = record.model_type.patch_size();
+    let whole = |side: usize| side.is_multiple_of(patch);
+    if record.model_type != ModelType::Sam3 || (whole(record.dst_shape.height) && whole(record.dst_shape.width)) {
+        return Ok(());
+    }
+    record.check_encode_size(record.model_type.image_size()).map_err(|error| match error {
+        Error::InvalidArgument { expected, found, .. } => {
+            Error::invalid_file(manifest_path, "feature manifest", expected, found)
+        }
+        other => other,
+    })
 }
 
 fn check_belongs(record: &ChipRecord, features: &EncodedImageFeatures) -> Result<()> {

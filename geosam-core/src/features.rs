@@ -61,6 +61,15 @@ pub enum FeaturePayload {
 }
 
 impl FeaturePayload {
+    /// The image embedding: SAM's only tensor, `image_embed` of the others.
+    #[must_use]
+    pub fn embedding(&self) -> &FeatureTensor {
+        match self {
+            Self::Sam(tensor) => tensor,
+            Self::Sam2 { image_embed, .. } => image_embed,
+        }
+    }
+
     /// All tensors of the payload.
     pub fn tensors(&self) -> impl Iterator<Item = &FeatureTensor> {
         let (first, rest) = match self {

@@ -56,6 +56,7 @@ mod bbox;
 pub mod conformance;
 mod coordinates;
 mod crs;
+mod encode_size;
 mod error;
 mod features;
 mod features_file;

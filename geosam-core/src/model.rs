@@ -35,6 +35,28 @@ impl ModelType {
             Self::Sam3 => 1008,
         }
     }
+
+    /// Side in input pixels of the square that one place of the embedding stands for: 16, and 14 for SAM 3.
+    #[must_use]
+    pub const fn patch_size(self) -> usize {
+        match self {
+            Self::Sam | Self::Sam2 => 16,
+            Self::Sam3 => 14,
+        }
+    }
+
+    /// Bytes of one chip's features, as files and memory hold them in `f32`: 4 MiB for SAM, 16 MiB for SAM 2 and
+    /// 20.25 MiB for SAM 3.
+    #[must_use]
+    pub const fn feature_bytes(self) -> usize {
+        let places = (self.image_size() / self.patch_size()).pow(2);
+        let embedding = 256 * places;
+        let values = match self {
+            Self::Sam => embedding,
+            Self::Sam2 | Self::Sam3 => embedding + 32 * 16 * places + 64 * 4 * places,
+        };
+        values * size_of::<f32>()
+    }
 }
 
 impl std::fmt::Display for ModelType {

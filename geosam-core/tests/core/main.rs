@@ -3,6 +3,7 @@
 
 mod conformance;
 mod edges;
+mod encode_size;
 mod golden;
 mod points_table;
 mod statistics;
