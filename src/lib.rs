@@ -60,7 +60,7 @@ pub use geosam_core::{
     MaskVectorizer, Masks, MemoryFeatureStore, MemoryRaster, ModelDefinition, ModelImage, ModelSpec, ModelType,
     NoProgress, PixelAnchor, PixelBox, PixelPoint, PixelPrompt, Pixels, PointColumns, Points, PredictOptions,
     Prediction, Preprocess, Progress, PromptSession, PromptSet, RasterSample, Result, SameCrsOnly, Segmenter, Shape,
-    ValueRange, ValueRangeChoice, VectorizeOptions, Window, WorldPoint, chip_extent_rectangles, conformance,
+    Tiling, ValueRange, ValueRangeChoice, VectorizeOptions, Window, WorldPoint, chip_extent_rectangles, conformance,
     torch_file,
 };
 pub use geosam_io::{

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use geosam::{
     BoundingBox, ChipSource, Crs, CrsTransform, Error, ExistingFolder, FeatureCacheBuilder, FeatureCacheConfig,
-    MaskFormat, ModelOptions, NoProgress, OnlineQueryCache, OnlineQueryOptions, Osr, OverlayStyle, Points,
-    PredictOptions, PromptSet, RasterDataset, RasterInfo, RasterOptions, Sam, SamConfig, Shape, ValueRange,
+    MaskFormat, ModelOptions, NoProgress, OnlineQueryCache, OnlineQueryOptions, Osr, OverlayStyle, PixelPoint, Points,
+    PredictOptions, PromptSet, RasterDataset, RasterInfo, RasterOptions, Sam, SamConfig, Shape, Tiling, ValueRange,
     VectorizeOptions, Window, WorldPoint, load_model, open_folder, query_raster, write_logits, write_mask,
     write_overlay, write_random_checkpoint, write_raster, write_vector,
 };
@@ -83,6 +83,37 @@ fn both_engines_agree_on_the_same_chip() {
     assert_eq!(live.scores, from_folder.scores);
     assert_eq!(live.masks, from_folder.masks);
     assert_eq!(live.low_res, from_folder.low_res);
+}
+
+#[test]
+fn a_folder_of_chips_side_by_side_answers_everywhere() {
+    let encoded = Encoded::new();
+    let features = encoded.path("side-by-side");
+    let config = FeatureCacheConfig { tiling: Tiling::NonOverlapping, ..FeatureCacheConfig::default() };
+    let raster = encoded.raster.clone();
+    let report = FeatureCacheBuilder::new(raster, encoded.model.clone(), Arc::new(Osr), &features, config)
+        .build(&NoProgress)
+        .unwrap();
+    // 300 × 400 pixels in chips of 128: three rows of four.
+    assert_eq!((report.chips, report.written), (12, 12));
+
+    let engine = open_folder(&features, encoded.model.clone()).unwrap();
+    let grid = encoded.raster.grid();
+    let click = |column: f64, row: f64| -> PromptSet {
+        let at = grid.to_world(PixelPoint::new(column, row));
+        Points::foreground(vec![at], grid.crs.clone()).unwrap().into()
+    };
+    // Corners, seams between chips, and where the last row and column were moved inwards.
+    for (column, row, chip) in
+        [(0.0, 0.0, 0), (399.9, 299.9, 11), (127.9, 60.0, 0), (128.1, 60.0, 1), (300.0, 250.0, 10)]
+    {
+        let result = engine.query(&click(column, row), PredictOptions::default()).unwrap();
+        assert_eq!(result.chip_id, Some(format!("chip_{chip:06}")), "column {column}, row {row}");
+        assert_eq!(result.masks.shape(), Shape::square(128));
+    }
+    let across_a_seam = grid.window(Window::new(100, 40, Shape::square(60))).unwrap().bounds();
+    let error = engine.query(&across_a_seam.into(), PredictOptions::default()).unwrap_err();
+    assert!(matches!(error, Error::NotCovered { .. }), "{error}");
 }
 
 #[test]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use geosam_core::{
     ChipSource, CrsTransform, Error, FeaturePrecision, GridGeoSampler, Preprocess, Progress, Result, Segmenter, Shape,
-    ValueRange, ValueRangeChoice, Window,
+    Tiling, ValueRange, ValueRangeChoice, Window,
 };
 
 use crate::existing::ExistingFolder;
@@ -20,9 +20,8 @@ use crate::settings::{FolderSettings, source_state};
 pub struct FeatureCacheConfig {
     /// Size of a chip in pixels; default the model's image size.
     pub chip: Option<Shape>,
-    /// Distance from chip to chip in pixels; default half a chip, so that every object smaller than half a chip lies
-    /// whole in some chip.
-    pub stride: Option<Shape>,
+    /// How far apart chips lie; default half a chip.
+    pub tiling: Tiling,
     /// The part of the raster to encode; default all of it.
     pub extent: Option<Window>,
     /// Which values become 0 and 255. Settled once, from the extent; under [`Preprocess::Geosam01`]
@@ -42,7 +41,7 @@ impl Default for FeatureCacheConfig {
     fn default() -> Self {
         Self {
             chip: None,
-            stride: None,
+            tiling: Tiling::default(),
             extent: None,
             value_range: ValueRangeChoice::default(),
             memory: MemoryStrategy::default(),
@@ -67,7 +66,8 @@ pub struct FeatureCacheBuilder {
     config: FeatureCacheConfig,
 }
 
-/// What a build did.
+/// What a build did. Of the grid's chips, those without a valid pixel are left out: `chips` are `written`, `skipped` and
+/// `resumed` together.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BuildReport {
     /// The manifest, absolute.
@@ -163,8 +163,7 @@ impl FeatureCacheBuilder {
         let extent = self.config.extent.unwrap_or(Window::whole(grid.shape));
         grid.window(extent)?;
         let chip = self.config.chip.unwrap_or(Shape::square(self.segmenter.spec().image_size));
-        let half = Shape::new(chip.height.div_ceil(2), chip.width.div_ceil(2));
-        Ok((extent, chip, self.config.stride.unwrap_or(half)))
+        Ok((extent, chip, self.config.tiling.stride(chip)))
     }
 
     fn settings(&self) -> Result<FolderSettings> {

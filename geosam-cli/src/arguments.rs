@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use clap::{Args, ValueEnum};
 use geosam::{
-    BoundingBox, Crs, DeviceChoice, Error, GridGeoSampler, Label, LegacySettings, ModelOptions, Osr, Preprocess,
-    RasterDataset, RasterOptions, Resampling, Result, Sam, Shape, ValueRangeChoice, Window, WorldPoint, load_model,
+    BoundingBox, Crs, DeviceChoice, Error, Label, LegacySettings, ModelOptions, Osr, Preprocess, RasterDataset,
+    RasterOptions, Resampling, Result, Sam, Shape, Tiling, ValueRangeChoice, Window, WorldPoint, load_model,
 };
 
 /// How a raster is read.
@@ -46,10 +46,13 @@ impl RasterArguments {
 /// Where chips lie.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct GridArguments {
-    /// Side of a chip in pixels [default: the model's input, 1024]
+    /// Side of a chip in pixels [default: the model's input: 1024, with SAM 3 1008]
     #[arg(long, value_name = "N")]
     pub(crate) chip_size: Option<usize>,
-    /// Pixels from one chip to the next [default: half a chip]
+    /// Whether chips overlap; an object that lies whole in no chip is answered in part [default: overlapping]
+    #[arg(long, value_name = "HOW")]
+    pub(crate) tiling: Option<TilingChoice>,
+    /// Pixels from one overlapping chip to the next [default: half a chip]
     #[arg(long, value_name = "N")]
     pub(crate) stride: Option<usize>,
     /// CRS to bring the raster into [default: the raster's]
@@ -58,6 +61,14 @@ pub(crate) struct GridArguments {
     /// Part of the raster to use, in the given CRS or else the raster's [default: all of it]
     #[arg(long, value_name = "MINX,MINY,MAXX,MAXY [CRS]", allow_hyphen_values = true)]
     pub(crate) extent: Option<Extent>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum TilingChoice {
+    /// Every --stride pixels, or every half chip
+    Overlapping,
+    /// Side by side, the last row and column moved inwards: fewest chips, as Geo-SAM2 lays them
+    NonOverlapping,
 }
 
 impl GridArguments {
@@ -73,22 +84,23 @@ impl GridArguments {
         raster.window_of(&extent)
     }
 
-    /// Chip and stride in pixels.
-    pub(crate) fn chip_and_stride(&self, image_size: usize, settings: &LegacySettings) -> (Shape, Shape) {
-        let chip = self.chip_size.unwrap_or(image_size);
-        let stride = self.stride.or(settings.stride).unwrap_or_else(|| chip.div_ceil(2));
-        (Shape::square(chip), Shape::square(stride))
+    /// Size of a chip.
+    pub(crate) fn chip(&self, image_size: usize) -> Shape {
+        Shape::square(self.chip_size.unwrap_or(image_size))
     }
 
-    /// The chips on the raster.
-    pub(crate) fn sampler(
-        &self,
-        raster: &RasterDataset,
-        image_size: usize,
-        settings: &LegacySettings,
-    ) -> Result<GridGeoSampler> {
-        let (chip, stride) = self.chip_and_stride(image_size, settings);
-        GridGeoSampler::new(self.window(raster, settings)?, chip, stride)
+    /// How far apart chips lie. An option comes before the settings, so that --tiling overrules their STRIDE.
+    pub(crate) fn tiling(&self, settings: &LegacySettings) -> Result<Tiling> {
+        match (self.tiling, self.stride, settings.stride) {
+            (Some(TilingChoice::NonOverlapping), Some(stride), _) => Err(Error::invalid_argument(
+                "--stride",
+                "none beside --tiling non-overlapping, which lays chips side by side",
+                format_args!("{stride}; leave one of the two out"),
+            )),
+            (Some(TilingChoice::NonOverlapping), None, _) => Ok(Tiling::NonOverlapping),
+            (_, Some(stride), _) | (None, None, Some(stride)) => Ok(Tiling::Stride(Shape::square(stride))),
+            (_, None, _) => Ok(Tiling::HalfOverlap),
+        }
     }
 }
 

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 
 use clap::Args;
 use geosam::{
-    ChipSource, LegacySettings, MaskFeatures, MaskPolygon, ModelType, Result, chip_extent_rectangles, write_vector,
+    ChipSource, GridGeoSampler, LegacySettings, MaskFeatures, MaskPolygon, ModelDefinition, Result,
+    chip_extent_rectangles, write_vector,
 };
 use serde_json::json;
 
@@ -16,6 +17,9 @@ use crate::console::{print_json, print_line};
 pub(crate) struct Chips {
     /// Path of the raster, or anything else GDAL opens
     raster: String,
+    /// The model that will encode them, as `geosam models` names it: its input is the size of a chip
+    #[arg(long, value_name = "ID", default_value = "sam_b")]
+    model: String,
     #[command(flatten)]
     reading: RasterArguments,
     #[command(flatten)]
@@ -28,16 +32,18 @@ pub(crate) struct Chips {
     json: bool,
 }
 
-/// Bytes of a SAM chip's features; those of SAM 2 and 3 are four and five times as large.
-const FEATURE_BYTES: usize = 256 * 64 * 64 * 4;
-
 impl Chips {
     pub(crate) fn run(&self) -> Result<()> {
         let settings = LegacySettings::default();
+        let model = ModelDefinition::by_id(&self.model)?;
+        let (chip, tiling) = (self.grid.chip(model.model_type.image_size()), self.grid.tiling(&settings)?);
         let raster = self.reading.open(&self.raster, self.grid.crs.clone(), &settings)?;
-        let sampler = self.grid.sampler(&raster, ModelType::Sam.image_size(), &settings)?;
+        let sampler = GridGeoSampler::with_tiling(self.grid.window(&raster, &settings)?, chip, tiling)?;
         let rectangles = chip_extent_rectangles(raster.grid(), &sampler)?;
-        let bytes = sampler.len() * FEATURE_BYTES;
+        let bytes = sampler.len() * model.model_type.feature_bytes();
+        let shape = raster.grid().shape;
+        // A raster that is smaller than a chip is taken whole.
+        let chip = sampler.window(0).shape;
         if let Some(out) = &self.out {
             let features = rectangles.iter().enumerate().map(|(index, r)| MaskPolygon {
                 polygon: r.to_polygon(),
@@ -48,27 +54,25 @@ impl Chips {
         if self.json {
             print_json(&json!({
                 "chips": sampler.len(),
+                "chip": [chip.height, chip.width],
                 "crs": raster.grid().crs,
-                "shape": raster.grid().shape,
-                "feature_bytes": { "sam": bytes, "sam2": 4 * bytes, "sam3": 5 * bytes + bytes / 16 },
+                "shape": [shape.height, shape.width],
+                "model": model.model_id,
+                "feature_bytes": bytes,
                 "rectangles": rectangles.iter().map(|r| [r.left, r.bottom, r.right, r.top]).collect::<Vec<_>>(),
                 "out": self.out,
             }));
         } else {
-            let shape = raster.grid().shape;
-            let mib = bytes as f64 / f64::from(1 << 20);
             print_line(&format!(
-                "{} chips over {} × {} pixels ({})",
+                "{} chips of {} × {} pixels over {} × {} ({})",
                 sampler.len(),
+                chip.width,
+                chip.height,
                 shape.width,
                 shape.height,
                 raster.grid().crs
             ));
-            print_line(&format!(
-                "features: {mib:.0} MiB with SAM, {:.0} MiB with SAM 2, {:.0} MiB with SAM 3",
-                4.0 * mib,
-                5.0625 * mib
-            ));
+            print_line(&format!("features: {:.0} MiB with {}", bytes as f64 / f64::from(1 << 20), model.label));
             if let Some(out) = &self.out {
                 print_line(&format!("rectangles: {}", out.display()));
             }

@@ -66,13 +66,13 @@ impl Encode {
         })?;
         // What is cheap to check comes before the model is loaded.
         let value_range = self.range.choice(self.model.preprocess(), &settings)?;
+        let tiling = self.grid.tiling(&settings)?;
         let raster = self.reading.open(raster_path, self.grid.crs.clone(), &settings)?;
         let extent = self.grid.window(&raster, &settings)?;
         let segmenter = self.model.load(&settings)?;
-        let (chip, stride) = self.grid.chip_and_stride(segmenter.spec().image_size, &settings);
         let config = FeatureCacheConfig {
-            chip: Some(chip),
-            stride: Some(stride),
+            chip: Some(self.grid.chip(segmenter.spec().image_size)),
+            tiling,
             extent: Some(extent),
             value_range,
             memory: match self.memory {

@@ -1,12 +1,13 @@
 //! `geosam models`
 
 use clap::Args;
-use geosam::{MODEL_DEFINITIONS, ModelType, Result};
+use geosam::{MODEL_DEFINITIONS, Result};
 use serde_json::json;
 
 use crate::console::{print_json, print_line};
 
-/// List the models of the registry, the file each is known by, and whether this version runs it.
+/// List the models: the file each is known by, the side of its input, which is the size of a chip, and how large the
+/// features of a chip are.
 #[derive(Debug, Args)]
 pub(crate) struct Models {
     /// Print one JSON object
@@ -26,22 +27,28 @@ impl Models {
                         "type": d.model_type.as_str(),
                         "filename": d.filename,
                         "image_size": d.model_type.image_size(),
-                        "supported": is_supported(d.model_type),
+                        "feature_bytes": d.model_type.feature_bytes(),
                     })
                 })
                 .collect();
             print_json(&json!({ "models": models }));
             return Ok(());
         }
-        print_line(&format!("{:<18} {:<20} {:<6} {:<22} {}", "id", "name", "type", "checkpoint", "runs here"));
+        print_line(&format!(
+            "{:<18} {:<20} {:<6} {:<22} {:>5} {:>9}",
+            "id", "name", "type", "checkpoint", "input", "features"
+        ));
         for d in MODEL_DEFINITIONS {
-            let runs = if is_supported(d.model_type) { "yes" } else { "not yet" };
-            print_line(&format!("{:<18} {:<20} {:<6} {:<22} {runs}", d.model_id, d.label, d.model_type, d.filename));
+            let mib = d.model_type.feature_bytes() as f64 / f64::from(1 << 20);
+            print_line(&format!(
+                "{:<18} {:<20} {:<6} {:<22} {:>5} {mib:>5.1} MiB",
+                d.model_id,
+                d.label,
+                d.model_type,
+                d.filename,
+                d.model_type.image_size()
+            ));
         }
         Ok(())
     }
-}
-
-fn is_supported(model_type: ModelType) -> bool {
-    model_type == ModelType::Sam
 }

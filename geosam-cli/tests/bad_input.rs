@@ -142,6 +142,11 @@ fn a_grid_of_a_billion_chips() {
     refused(&w, "encode huge.vrt --checkpoint CKPT --out f --stride 1", &["exceed"]);
     refused(&w, "chips scene.tif --chip-size 0", &["chip size"]);
     refused(&w, "chips scene.tif --chip-size 64 --stride 65", &["stride"]);
+    refused(&w, "chips scene.tif --model sam4", &["sam4", "sam_b, sam_l", "sam3"]);
+    for command in ["chips scene.tif", "encode scene.tif --checkpoint CKPT --out f"] {
+        let both = format!("{command} --tiling non-overlapping --stride 64");
+        refused(&w, &both, &["--stride", "--tiling non-overlapping", "leave one of the two out"]);
+    }
 }
 
 #[test]

@@ -1,8 +1,9 @@
 //! Each command on good input.
 
+use geosam::{ChipSource, Pixels, RasterDataset, RasterOptions, Window, write_raster};
 use serde_json::json;
 
-use crate::workspace::Workspace;
+use crate::workspace::{SHAPE, Workspace};
 
 #[test]
 fn encode_then_query_then_info() {
@@ -63,6 +64,57 @@ fn the_grid_is_previewed() {
 }
 
 #[test]
+fn the_grid_is_that_of_the_model_that_will_encode() {
+    let w = Workspace::new();
+    // 1016 × 1016 pixels: one chip for SAM, which takes 1024, four for SAM 3, which takes 1008.
+    let large = include_str!("no_crs.vrt").replace("\"200\"", "\"1016\"");
+    std::fs::write(w.path("large.vrt"), large).unwrap();
+    let preview = |options: &str| w.json(&format!("chips large.vrt --assume-crs EPSG:32633 {options}"));
+    let mib = |chips: &serde_json::Value| chips["feature_bytes"].as_f64().unwrap() / f64::from(1 << 20);
+
+    let sam = preview("");
+    assert_eq!((&sam["model"], &sam["chips"], mib(&sam)), (&json!("sam_b"), &json!(1), 4.0));
+    assert_eq!(sam["chip"], json!([1016, 1016]), "the raster is smaller than a chip");
+    let sam2 = preview("--model sam2.1_l");
+    assert_eq!((&sam2["chips"], mib(&sam2)), (&json!(1), 16.0));
+    for model in ["sam3", "sam3.1_multiplex"] {
+        let sam3 = preview(&format!("--model {model}"));
+        assert_eq!((&sam3["chips"], mib(&sam3)), (&json!(4), 4.0 * 20.25));
+        assert_eq!(sam3["chip"], json!([1008, 1008]));
+    }
+    assert!(w.ok("chips large.vrt --assume-crs EPSG:32633 --model sam3").contains("SAM 3"));
+}
+
+#[test]
+fn chips_side_by_side_are_fewest_and_empty_ones_are_left_out() {
+    let w = Workspace::new();
+    // The scene without data in its first 128 of 400 columns.
+    let (scene, half) = (w.raster(), w.path("half.tif"));
+    let raster = RasterDataset::open(scene.to_str().unwrap(), &RasterOptions::default()).unwrap();
+    let sample = raster.read(Window::whole(SHAPE)).unwrap();
+    let Pixels::U16(mut values) = sample.pixels else { panic!("the scene is of u16") };
+    values.iter_mut().enumerate().filter(|(i, _)| i % SHAPE.width < 128).for_each(|(_, value)| *value = 0);
+    write_raster(&half, &sample.grid, &Pixels::U16(values), 3, Some(0.0)).unwrap();
+
+    // 3 × 4 chips of 128; the last row and column end at the edge.
+    let preview = w.json("chips half.tif --chip-size 128 --tiling non-overlapping");
+    assert_eq!(preview["chips"], json!(12));
+    let last = preview["rectangles"][11].clone();
+    assert_eq!(last, json!([500_544.0, 4_999_400.0, 500_800.0, 4_999_656.0]));
+    assert_eq!(w.json("chips half.tif --chip-size 128 --tiling overlapping")["chips"], json!(24));
+
+    let report = w.json("encode half.tif --checkpoint CKPT --out features --tiling non-overlapping");
+    assert_eq!((&report["chips"], &report["written"], &report["skipped"]), (&json!(12), &json!(9), &json!(3)));
+    assert_eq!(w.json("info features")["chips"], json!(9));
+    let query = "query features --checkpoint CKPT --crs EPSG:32633";
+    // In the last column of chips, and where the chip was left out.
+    let answer = w.json(&format!("{query} --point 500780,4999420"));
+    assert_eq!(answer["results"][0]["chip_id"], json!("chip_000011"));
+    let nothing = w.error(&format!("{query} --point 500100,4999900"));
+    assert!(nothing.contains("no chip covers"), "{nothing}");
+}
+
+#[test]
 fn settings_of_the_legacy_encoder_are_followed_and_options_win() {
     let w = Workspace::new();
     let settings = json!({"inputs": {
@@ -73,6 +125,9 @@ fn settings_of_the_legacy_encoder_are_followed_and_options_win() {
     let report = w.json("encode --settings settings.json --stride 64");
     // 256 × 256 pixels in chips of 128 every 64.
     assert_eq!(report["chips"], json!(9));
+    // Or side by side, whatever STRIDE says.
+    let report = w.json("encode --settings settings.json --out others --chip-size 64 --tiling non-overlapping");
+    assert_eq!(report["chips"], json!(16));
     let info = w.json("info from-settings");
     assert_eq!(info["bands"], json!([2, 1, 3]));
     assert_eq!(info["value_range"]["per_band"][0], json!({"min": 0.0, "max": 3100.0}));
@@ -81,8 +136,14 @@ fn settings_of_the_legacy_encoder_are_followed_and_options_win() {
 #[test]
 fn every_model_of_the_registry_is_listed() {
     let w = Workspace::new();
-    assert_eq!(w.json("models")["models"].as_array().unwrap().len(), 14);
-    assert!(w.ok("models").contains("mobile_sam"));
+    let models = w.json("models")["models"].as_array().unwrap().clone();
+    assert_eq!(models.len(), 14);
+    for model in models {
+        let expected = if model["type"] == json!("sam3") { 1008 } else { 1024 };
+        assert_eq!(model["image_size"], json!(expected), "{model}");
+    }
+    let table = w.ok("models");
+    assert!(table.contains("mobile_sam") && table.contains("1008"), "{table}");
 }
 
 #[test]

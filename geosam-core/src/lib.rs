@@ -9,7 +9,7 @@
 //! | step | types |
 //! |---|---|
 //! | a raster is read window by window | [`ChipSource`], [`MemoryRaster`], [`RasterSample`], [`GeoGrid`], [`Window`] |
-//! | chips cover it | [`GridGeoSampler`], [`chip_extent_rectangles`] |
+//! | chips cover it | [`GridGeoSampler`], [`Tiling`], [`chip_extent_rectangles`] |
 //! | values become bytes | [`ValueRangeChoice`], [`ValueRange`], [`statistics`], [`ModelImage`] |
 //! | a model encodes each chip | [`Segmenter`], [`ModelSpec`], [`EncodedImageFeatures`] |
 //! | features are kept | [`FeatureStore`], [`ChipRecord`], [`torch_file`] |
@@ -97,7 +97,7 @@ pub use progress::{CancelFlag, NoProgress, Progress};
 pub use prompt_set::{MaskPrompt, PromptSet};
 pub use replace_file::replace_file;
 pub use sample::{NEUTRAL_RGB, PixelValue, Pixels, RasterSample};
-pub use sampler::{GridGeoSampler, chip_extent_rectangles};
+pub use sampler::{GridGeoSampler, Tiling, chip_extent_rectangles};
 pub use segmenter::{LowResLogits, Masks, PixelPrompt, PredictOptions, Prediction, PromptSession, Segmenter};
 pub use source::ChipSource;
 pub use store::{ChipRecord, FeatureStore, MemoryFeatureStore};

@@ -5,8 +5,53 @@ use crate::coordinates::{Shape, Window};
 use crate::error::{Error, Result};
 use crate::grid::GeoGrid;
 
+/// How far apart chips lie. Whatever it is, they cover the extent and none leaves it: the last row and column are moved
+/// inwards to end at its edge, and an extent smaller than a chip is taken whole.
+///
+/// # Examples
+/// ```
+/// use geosam_core::{GridGeoSampler, Shape, Tiling, Window};
+///
+/// let (raster, chip) = (Window::whole(Shape::new(1500, 2500)), Shape::square(1024));
+/// let chips = |tiling| GridGeoSampler::with_tiling(raster, chip, tiling);
+///
+/// // A chip every 512 pixels: 2 rows of 4.
+/// assert_eq!(chips(Tiling::HalfOverlap)?.len(), 8);
+///
+/// // Side by side: 2 rows of 3, of which the last row and column are moved inwards.
+/// let chips = chips(Tiling::NonOverlapping)?;
+/// let starts: Vec<_> = chips.windows().map(|window| (window.row, window.column)).collect();
+/// assert_eq!(starts, [(0, 0), (0, 1024), (0, 1476), (476, 0), (476, 1024), (476, 1476)]);
+/// assert!(chips.windows().all(|window| window.shape == chip));
+/// # Ok::<(), geosam_core::Error>(())
+/// ```
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Tiling {
+    /// A chip every half chip, the default: every object smaller than half a chip lies whole in some chip.
+    #[default]
+    HalfOverlap,
+    /// A chip every so many pixels, at most a chip.
+    Stride(Shape),
+    /// Chips side by side, as Geo-SAM2 lays them: as few as cover the extent, about a quarter of [`Tiling::HalfOverlap`]'s,
+    /// but an object on a seam lies whole in none of them. Only where the last row and column had to be moved inwards do
+    /// they overlap their neighbours.
+    NonOverlapping,
+}
+
+impl Tiling {
+    /// Distance from one chip of `chip` pixels to the next.
+    #[must_use]
+    pub const fn stride(self, chip: Shape) -> Shape {
+        match self {
+            Self::HalfOverlap => Shape::new(chip.height.div_ceil(2), chip.width.div_ceil(2)),
+            Self::Stride(stride) => stride,
+            Self::NonOverlapping => chip,
+        }
+    }
+}
+
 /// Chips of one size in row-major order; the last row and column are moved inwards to end at the raster's edge, and a
-/// raster smaller than a chip is one chip.
+/// raster smaller than a chip is one chip. [`Tiling`] says how far apart they lie.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GridGeoSampler {
     extent: Window,
@@ -43,6 +88,14 @@ impl GridGeoSampler {
             });
         }
         Ok(sampler)
+    }
+
+    /// Chips of `chip` pixels over `extent` of a raster, as far apart as `tiling` says.
+    ///
+    /// # Errors
+    /// As [`GridGeoSampler::new`].
+    pub fn with_tiling(extent: Window, chip: Shape, tiling: Tiling) -> Result<Self> {
+        Self::new(extent, chip, tiling.stride(chip))
     }
 
     /// Chips that overlap by `overlap` pixels.

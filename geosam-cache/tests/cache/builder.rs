@@ -9,7 +9,7 @@ use geosam_cache::{
 };
 use geosam_core::{
     EncodedImageFeatures, Error, FeatureStore, ModelImage, ModelSpec, NoProgress, Preprocess, Progress, PromptSession,
-    Result, Segmenter, Shape, ValueRange, Window,
+    Result, Segmenter, Shape, Tiling, ValueRange, Window,
 };
 
 use crate::support::{CancelAfter, FakeModel, FakeRaster, builder, builder_with, names};
@@ -81,6 +81,24 @@ fn chips_without_data_are_skipped_and_the_others_keep_their_numbers() {
     let report = build(raster, folder.path()).unwrap();
     assert_eq!((report.chips, report.written, report.skipped), (4, 2, 2));
     assert_eq!(ids(folder.path()), ["chip_000002", "chip_000003"]);
+}
+
+#[test]
+fn side_by_side_chips_without_data_are_left_out_as_well() {
+    let folder = tempfile::tempdir().unwrap();
+    // Columns 0, 8, 16 and, moved inwards, 22; rows 0 and 4. The first two columns of chips hold no data.
+    let raster = FakeRaster { no_data_before: 16, ..FakeRaster::new(12, 30) };
+    let config = FeatureCacheConfig { tiling: Tiling::NonOverlapping, ..FeatureCacheConfig::default() };
+    let builder = builder_with(Arc::new(raster), Arc::new(FakeModel::new()), folder.path(), config);
+    let report = builder.build(&NoProgress).unwrap();
+    assert_eq!((report.chips, report.written, report.skipped), (8, 4, 4));
+    assert_eq!(ids(folder.path()), ["chip_000002", "chip_000003", "chip_000006", "chip_000007"]);
+    let chips = FeatureFolder::open(folder.path()).unwrap().chips().unwrap();
+    let grid = FakeRaster::new(12, 30).grid;
+    assert_eq!(chips[3].grid, grid.window(Window::new(22, 4, Shape::square(8))).unwrap());
+    // The next run finds nothing to do, and counts the same.
+    let again = builder.build(&NoProgress).unwrap();
+    assert_eq!((again.chips, again.written, again.skipped, again.resumed), (8, 0, 4, 4));
 }
 
 #[test]
@@ -217,7 +235,7 @@ fn the_reader_stays_within_the_bound_in_bytes() {
         let watching = Arc::new(Watching { model: FakeModel::new(), raster: raster.clone(), furthest: 0.into() });
         let config = FeatureCacheConfig {
             chip: Some(chip),
-            stride: Some(Shape::new(1024, 1)),
+            tiling: Tiling::Stride(Shape::new(1024, 1)),
             memory,
             ..FeatureCacheConfig::default()
         };
@@ -264,7 +282,7 @@ fn unusable_grids_are_refused_before_anything_is_written() {
     };
     let outside = FeatureCacheConfig { extent: Some(Window::new(4, 0, Shape::square(8))), ..Default::default() };
     assert!(matches!(refuse(outside), Error::OutOfBounds { .. }));
-    let gaps = FeatureCacheConfig { stride: Some(Shape::square(9)), ..Default::default() };
+    let gaps = FeatureCacheConfig { tiling: Tiling::Stride(Shape::square(9)), ..Default::default() };
     assert!(matches!(refuse(gaps), Error::InvalidArgument { .. }));
     let no_batch = FeatureCacheConfig { batch_size: 0, ..Default::default() };
     assert!(matches!(refuse(no_batch), Error::InvalidArgument { .. }));

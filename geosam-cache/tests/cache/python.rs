@@ -11,7 +11,7 @@ use arrow_schema::DataType;
 use geosam_cache::{ExistingFolder, FeatureCacheConfig, FeatureFolder, FolderOptions, describe_feature_source};
 use geosam_core::{
     Affine, ChipRecord, EncodedImageFeatures, Error, FeaturePayload, FeatureStore, FeatureTensor, GeoGrid, ModelType,
-    NoProgress, SameCrsOnly, Shape, Window,
+    NoProgress, SameCrsOnly, Shape, Tiling, Window,
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -132,7 +132,7 @@ fn the_required_columns_are_the_ones_that_python_geosam_writes() {
     };
     let mut model = FakeModel::new();
     model.spec.image_size = 16;
-    let config = FeatureCacheConfig { stride: Some(Shape::square(8)), ..FeatureCacheConfig::default() };
+    let config = FeatureCacheConfig { tiling: Tiling::Stride(Shape::square(8)), ..FeatureCacheConfig::default() };
     builder_with(Arc::new(raster), Arc::new(model), folder.path(), config).build(&NoProgress).unwrap();
 
     let (ours, theirs) = (read(&folder.path().join("manifest.parquet")), read(&golden().join("manifest.parquet")));

@@ -7,4 +7,5 @@ mod encode_size;
 mod golden;
 mod points_table;
 mod statistics;
+mod tiling;
 mod vectorize;
