@@ -4,7 +4,7 @@
     make_decoder_goldens.py [OUT_DIR]          (default: beside this script)
 
 Made with torch 2.15 and segment-anything 1.0, at the published width, on an 8 × 8 feature grid. Weights and inputs are
-not stored: both sides draw them from `draw` and `uniform`, which `src/sam/golden.rs` repeats.
+not stored: both sides draw them from `draw` and `uniform`, which `src/golden.rs` repeats.
 """
 import pathlib
 import sys

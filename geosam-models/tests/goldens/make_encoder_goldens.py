@@ -4,7 +4,7 @@
     make_encoder_goldens.py [OUT_DIR]          (default: beside this script)
 
 Made with torch 2.15, segment-anything 1.0 (ViT-Det) and ultralytics 8.4.190 (TinyViT, called as it is installed).
-Weights and inputs are not stored: both sides draw them from `draw`, which `src/sam/golden.rs` repeats.
+Weights and inputs are not stored: both sides draw them from `draw`, which `src/golden.rs` repeats.
 """
 import math
 import pathlib

@@ -4,7 +4,7 @@
     make_image_goldens.py [OUT_DIR]            (default: beside this script)
 
 Made with Pillow 13.0, OpenCV 5.0.0, ultralytics 8.4.190 (its letterbox, called as it is installed) and torch 2.15.
-Images and logits are drawn from `uniform`, which `src/sam/golden.rs` repeats.
+Images and logits are drawn from `uniform`, which `src/golden.rs` repeats.
 """
 import pathlib
 import sys
