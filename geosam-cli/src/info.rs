@@ -100,7 +100,7 @@ fn checkpoint_facts(r: &Recognised) -> Facts {
         ("kind", json!("checkpoint")),
         ("recognised", json!(r.to_string())),
         ("model", json!(r.model_id)),
-        ("model type", json!(r.model_type.as_str())),
+        ("model type", json!(r.config.model_type().as_str())),
     ])
 }
 

@@ -1,25 +1,22 @@
 //! Write what the network receives for the pixels in a file.
 //!
 //! ```text
-//! network_input PIXELS DTYPE BANDS HEIGHT WIDTH standard|geosam-0.1 OUT
+//! network_input sam|sam2|sam3 PIXELS DTYPE BANDS HEIGHT WIDTH standard|geosam-0.1 OUT
 //! ```
 //!
 //! `PIXELS` holds `[bands, height, width]` row-major, little-endian, of NumPy's type `DTYPE`. `OUT` receives
-//! `[3, 1024, 1024]` f32, little-endian; the parity checks compare it with what Python's networks receive. Bytes are
+//! `[3, side, side]` f32, little-endian, of the family's side; the parity checks compare it with what Python's networks receive. Bytes are
 //! taken as they are and other types are stretched by their own minimum and maximum, in both modes.
 
 use std::error::Error;
 
-use geosam_core::{Affine, Crs, GeoGrid, Pixels, Preprocess, RasterSample, Shape, ValueRange};
+use geosam_core::{Affine, Crs, GeoGrid, ModelType, Pixels, Preprocess, RasterSample, Shape, ValueRange};
 use geosam_models::network_input;
-
-/// Side of SAM's input.
-const SIDE: usize = 1024;
 
 fn main() -> Result<(), Box<dyn Error>> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
-    let [pixels, dtype, bands, height, width, mode, out] = &arguments[..] else {
-        return Err("usage: network_input PIXELS DTYPE BANDS HEIGHT WIDTH standard|geosam-0.1 OUT".into());
+    let [family, pixels, dtype, bands, height, width, mode, out] = &arguments[..] else {
+        return Err("usage: network_input sam|sam2|sam3 PIXELS DTYPE BANDS HEIGHT WIDTH standard|geosam-0.1 OUT".into());
     };
     let shape = Shape::new(height.parse()?, width.parse()?);
     let sample = RasterSample {
@@ -34,7 +31,13 @@ fn main() -> Result<(), Box<dyn Error>> {
         "geosam-0.1" => Preprocess::Geosam01,
         other => return Err(format!("there is no preprocessing {other}").into()),
     };
-    let input = network_input(&sample.to_model_image(&ValueRange::PerChip)?, SIDE, mode);
+    let model_type = match family.as_str() {
+        "sam" => ModelType::Sam,
+        "sam2" => ModelType::Sam2,
+        "sam3" => ModelType::Sam3,
+        other => return Err(format!("there is no family {other}").into()),
+    };
+    let input = network_input(&sample.to_model_image(&ValueRange::PerChip)?, model_type, mode);
     let bytes: Vec<u8> = input.iter().flat_map(|value| value.to_le_bytes()).collect();
     std::fs::write(out, bytes)?;
     Ok(())

@@ -39,7 +39,11 @@
 //! ```
 
 mod checkpoint;
+mod decoder;
 mod device;
+#[cfg(test)]
+mod golden;
+mod image_features;
 mod kernels;
 mod load;
 mod nn;
@@ -48,15 +52,19 @@ mod preprocess;
 pub mod profile;
 mod random_checkpoint;
 mod sam;
+mod sam2;
+mod sam3;
+mod segmenter;
 mod weights;
 
-pub use checkpoint::{
-    Architecture, Checkpoint, Container, Layout, RandomWeights, Recognised, recognise, write_checkpoint,
-};
+pub use checkpoint::{Checkpoint, Container, Layout, RandomWeights, Recognised, recognise, write_checkpoint};
 pub use device::DeviceChoice;
 pub use load::{ModelOptions, load_model};
 #[doc(hidden)]
 pub use preprocess::network_input;
 pub use random_checkpoint::write_random_checkpoint;
-pub use sam::{ImageEncoderConfig, Sam, SamConfig, TinyVitConfig, VitConfig};
+pub use sam::{TinyVitConfig, VitConfig};
+pub use sam2::HieraConfig;
+pub use sam3::PerceptionEncoderConfig;
+pub use segmenter::{ImageEncoderConfig, Sam, SamConfig};
 pub use weights::TensorSource;

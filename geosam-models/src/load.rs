@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use geosam_core::{Error, ModelSpec, Preprocess, Result};
+use geosam_core::{ModelSpec, Preprocess, Result};
 
-use crate::checkpoint::{Architecture, Checkpoint};
+use crate::checkpoint::Checkpoint;
 use crate::device::DeviceChoice;
-use crate::sam::Sam;
+use crate::segmenter::Sam;
 
 /// How a model is loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -22,9 +22,10 @@ pub struct ModelOptions {
 /// tensors say which model it is. Half-precision weights are computed with in single precision.
 ///
 /// # Errors
-/// [`Error::Io`] or [`Error::InvalidFile`] if the file cannot be read or is no SAM; [`Error::CheckpointMismatch`] if
-/// tensors are missing, misshapen or superfluous, each by name; [`Error::Unsupported`] for a family that this version
-/// recognises but does not run.
+/// [`Error::Io`](geosam_core::Error::Io) or [`Error::InvalidFile`](geosam_core::Error::InvalidFile) if the file cannot be
+/// read or is no SAM; [`Error::CheckpointMismatch`](geosam_core::Error::CheckpointMismatch) if tensors are missing,
+/// misshapen or superfluous, each by name; [`Error::Unsupported`](geosam_core::Error::Unsupported) for an architecture
+/// that was never published, or a file of SAM 3 without the part that answers clicks.
 ///
 /// # Examples
 /// ```no_run
@@ -36,15 +37,10 @@ pub struct ModelOptions {
 pub fn load_model(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Sam> {
     let checkpoint = Checkpoint::open(path.as_ref())?;
     let recognised = checkpoint.recognised();
-    let Architecture::Sam(config) = &recognised.architecture else {
-        return Err(Error::Unsupported {
-            what: recognised.label.clone(),
-            reason: format!("{} is one, and this version runs SAM and MobileSAM only", path.as_ref().display()),
-        });
-    };
+    let config = &recognised.config;
     let spec = ModelSpec {
         model_id: recognised.model_id.clone(),
-        model_type: recognised.model_type,
+        model_type: config.model_type(),
         checkpoint_path: path.as_ref().to_path_buf(),
         image_size: config.image_size(),
         fingerprint: Some(checkpoint.fingerprint()?),

@@ -7,7 +7,7 @@ use geosam_core::Result;
 
 use crate::checkpoint::{RandomWeights, write_checkpoint};
 use crate::load::ModelOptions;
-use crate::sam::{Sam, SamConfig};
+use crate::segmenter::{Sam, SamConfig};
 use crate::weights::TensorSource;
 
 /// Write the seeded random weights of [`Sam::random`] to a checkpoint in the official layout, which

@@ -12,7 +12,7 @@ pub trait TensorSource: std::fmt::Debug {
     /// What messages call the source: the file's path.
     fn path(&self) -> PathBuf;
 
-    /// Names of all tensors, in the layout of the official checkpoints.
+    /// Names of the tensors that the model must have a use for, in the layout of the official checkpoints.
     fn names(&self) -> Vec<String>;
 
     /// Shape of a tensor, or `None` if there is no such tensor. A generator answers with `wanted`.
@@ -36,13 +36,12 @@ struct Log {
 /// Loads a whole model from a source and reports every misfit by name.
 ///
 /// # Errors
-/// [`Error::CheckpointMismatch`] if a tensor is missing, misshapen, or present and neither asked for nor accepted by
-/// `ignored`; read errors as they come.
+/// [`Error::CheckpointMismatch`] if a tensor is missing, misshapen, or present and not asked for; read errors as they
+/// come.
 pub(crate) fn load<M>(
     source: &dyn TensorSource,
     model: &str,
     device: &Device,
-    ignored: impl Fn(&str) -> bool,
     build: impl FnOnce(&Weights<'_>) -> M,
 ) -> Result<M> {
     let log = RefCell::new(Log::default());
@@ -52,7 +51,7 @@ pub(crate) fn load<M>(
         return Err(failure);
     }
     for name in source.names() {
-        if !log.used.contains(&name) && !ignored(&name) {
+        if !log.used.contains(&name) {
             log.problems.push(format!("{name} is not part of the model"));
         }
     }

@@ -19,7 +19,7 @@ use geosam_core::{Error, Result};
 
 pub use container::Container;
 pub use random::RandomWeights;
-pub use recognise::{Architecture, Layout, Recognised};
+pub use recognise::{Layout, Recognised};
 pub use write::write_checkpoint;
 
 use self::container::Listing;
@@ -63,14 +63,8 @@ impl Checkpoint {
             (tensors, unreadable)
         };
         let index = TensorIndex { path, tensors: &tensors };
-        let (model_id, label, architecture) = identify(path, family, layout, &index)?;
-        let model_type = match architecture {
-            Architecture::Sam(_) => geosam_core::ModelType::Sam,
-            Architecture::Sam2 { .. } => geosam_core::ModelType::Sam2,
-            Architecture::Sam3 | Architecture::Sam3Multiplex => geosam_core::ModelType::Sam3,
-        };
-        let recognised =
-            Recognised { model_id, label, model_type, architecture, container, layout, dtype, tensors: count };
+        let (model_id, label, config) = identify(path, family, &index)?;
+        let recognised = Recognised { model_id, label, config, container, layout, dtype, tensors: count };
         Ok(Self { path: path.to_path_buf(), recognised, tensors, unreadable })
     }
 
@@ -131,10 +125,43 @@ impl TensorSource for Checkpoint {
     }
 }
 
+/// What published files hold besides the network that answers prompts on one image: counters of batch norms, MobileSAM's
+/// classifier, the memory with which SAM 2 and 3 follow objects through a video, and SAM 3's detector.
 fn is_needed(name: &str) -> bool {
-    !name.ends_with(".num_batches_tracked")
-        && !name.starts_with("image_encoder.norm_head.")
-        && !name.starts_with("image_encoder.head.")
+    const BELOW: [&str; 15] = [
+        "image_encoder.norm_head.",
+        "image_encoder.head.",
+        "memory_attention.",
+        "memory_encoder.",
+        "mask_downsample.",
+        "maskmem_tpos_enc",
+        "no_mem_pos_enc",
+        "no_obj_ptr",
+        "no_obj_embed_spatial",
+        "obj_ptr_proj.",
+        "obj_ptr_tpos_proj.",
+        "sam_mask_decoder.pred_obj_score_head.",
+        "detector.",
+        "tracker.",
+        "freqs_cis",
+    ];
+    const SAM3: [&str; 8] = [
+        "detector.backbone.vision_backbone.trunk.",
+        "detector.backbone.vision_backbone.sam2_convs.0.",
+        "detector.backbone.vision_backbone.sam2_convs.1.",
+        "detector.backbone.vision_backbone.sam2_convs.2.",
+        "tracker.sam_prompt_encoder.",
+        "tracker.sam_mask_decoder.",
+        "tracker.no_mem_embed",
+        "tracker.no_mem_embed",
+    ];
+    if name.ends_with(".num_batches_tracked") || name.ends_with(".freqs_cis") {
+        return false;
+    }
+    if name.contains("pred_obj_score_head") {
+        return false;
+    }
+    SAM3.iter().any(|s| name.starts_with(s)) || !BELOW.iter().any(|start| name.starts_with(start))
 }
 
 fn rename<T>(tensors: BTreeMap<String, T>) -> BTreeMap<String, T> {

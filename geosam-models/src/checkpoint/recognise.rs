@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use geosam_core::torch_file::{TensorDtype, TensorRef};
-use geosam_core::{Error, ModelDefinition, ModelType, Result};
+use geosam_core::{Error, ModelDefinition, Result};
 
 use super::container::Container;
 use super::tensor_index::TensorIndex;
-use crate::sam::{ImageEncoderConfig, SamConfig};
+use crate::sam::TinyVitConfig;
+use crate::sam3::PerceptionEncoderConfig;
+use crate::segmenter::{ImageEncoderConfig, SamConfig};
 
 /// Whose tensor names a checkpoint uses.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -28,24 +30,6 @@ impl std::fmt::Display for Layout {
     }
 }
 
-/// The network that a checkpoint's tensors make.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Architecture {
-    /// SAM or MobileSAM, of published or other size.
-    Sam(SamConfig),
-    /// SAM 2 or 2.1, whose trunk is a Hiera.
-    Sam2 {
-        /// Channels of a token in the first stage.
-        width: usize,
-        /// Number of blocks.
-        depth: usize,
-    },
-    /// SAM 3.
-    Sam3,
-    /// SAM 3.1, with one memory for several objects.
-    Sam3Multiplex,
-}
-
 /// What [`crate::recognise`] finds out about a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recognised {
@@ -53,10 +37,8 @@ pub struct Recognised {
     pub model_id: String,
     /// Name for people.
     pub label: String,
-    /// Family.
-    pub model_type: ModelType,
-    /// The network.
-    pub architecture: Architecture,
+    /// The network; [`SamConfig::model_type`] is the family.
+    pub config: SamConfig,
     /// Kind of the file.
     pub container: Container,
     /// Whose names the file uses.
@@ -113,69 +95,52 @@ pub(super) fn family(path: &Path, tensors: &BTreeMap<String, TensorRef>) -> Resu
     })
 }
 
-/// Identifier, name and network. `index` has official names where the layout is translated.
-pub(super) fn identify(
-    path: &Path,
-    family: Family,
-    layout: Layout,
-    index: &TensorIndex<'_>,
-) -> Result<(String, String, Architecture)> {
-    match family {
+/// Identifier, name and network. `index` has official names.
+pub(super) fn identify(path: &Path, family: Family, index: &TensorIndex<'_>) -> Result<(String, String, SamConfig)> {
+    let (id, encoder) = match family {
         Family::SamVit => {
             let config = index.vit_config()?;
             let id = match (config.width, config.depth) {
-                (768, 12) => Some("sam_b"),
-                (1024, 24) => Some("sam_l"),
-                (1280, 32) => Some("sam_h"),
-                _ => None,
+                (768, 12) => "sam_b".to_string(),
+                (1024, 24) => "sam_l".to_string(),
+                (1280, 32) => "sam_h".to_string(),
+                (width, depth) => format!("sam_vit_{width}x{depth}"),
             };
-            let (width, depth) = (config.width, config.depth);
-            let architecture = Architecture::Sam(SamConfig { image_encoder: ImageEncoderConfig::Vit(config) });
-            Ok(named(id, architecture, || {
-                (format!("sam_vit_{width}x{depth}"), format!("SAM ViT of width {width} and depth {depth}"))
-            }))
+            (id, ImageEncoderConfig::Vit(config))
         }
         Family::MobileSam => {
             let config = index.tiny_vit_config()?;
             let widths = config.widths.map(|width| width.to_string());
-            let architecture = Architecture::Sam(SamConfig { image_encoder: ImageEncoderConfig::Tiny(config) });
-            let id = (architecture == Architecture::Sam(SamConfig::mobile())).then_some("mobile_sam");
-            Ok(named(id, architecture, || {
-                (format!("mobile_sam_{}", widths.join("-")), format!("MobileSAM of widths {}", widths.join(", ")))
-            }))
+            let published = config == TinyVitConfig::mobile();
+            let id = if published { "mobile_sam".to_string() } else { format!("mobile_sam_{}", widths.join("-")) };
+            (id, ImageEncoderConfig::Tiny(config))
         }
         Family::Sam2 => {
-            let (width, depth) = index.hiera_size(layout)?;
+            let config = index.hiera_config()?;
             let version = if is_sam21(path, index) { "2.1" } else { "2" };
-            let size = match (width, depth) {
-                (96, 12) => Some("t"),
-                (96, 16) => Some("s"),
-                (112, 24) => Some("b"),
-                (144, 48) => Some("l"),
-                _ => None,
+            let id = match (config.width, config.depth()) {
+                (96, 12) => format!("sam{version}_t"),
+                (96, 16) => format!("sam{version}_s"),
+                (112, 24) => format!("sam{version}_b"),
+                (144, 48) => format!("sam{version}_l"),
+                (width, depth) => format!("sam{version}_hiera_{width}x{depth}"),
             };
-            let id = size.map(|size| format!("sam{version}_{size}"));
-            Ok(named(id.as_deref(), Architecture::Sam2 { width, depth }, || {
-                (
-                    format!("sam{version}_hiera_{width}x{depth}"),
-                    format!("SAM {version} of width {width} and depth {depth}"),
-                )
-            }))
+            (id, ImageEncoderConfig::Hiera(config))
         }
         Family::Sam3 => {
-            let multiplex = index.has("tracker.model.") || index.has(INTERACTIVE_NECK);
-            let (id, architecture) = if multiplex {
-                ("sam3.1_multiplex", Architecture::Sam3Multiplex)
+            let config = index.perception_config()?;
+            let version = if index.has("tracker.model.") { "sam3.1_multiplex" } else { "sam3" };
+            let id = if config == PerceptionEncoderConfig::sam3() {
+                version.to_string()
             } else {
-                ("sam3", Architecture::Sam3)
+                format!("{version}_{}x{}", config.width, config.depth)
             };
-            Ok(named(Some(id), architecture, Default::default))
+            (id, ImageEncoderConfig::Perception(config))
         }
-    }
+    };
+    let label = ModelDefinition::by_id(&id).map_or_else(|_| id.clone(), |definition| definition.label.to_string());
+    Ok((id, label, SamConfig { image_encoder: encoder }))
 }
-
-/// SAM 3.1's third neck.
-const INTERACTIVE_NECK: &str = "detector.backbone.vision_backbone.interactive_convs.";
 
 /// SAM 2.1 has tensors for video that SAM 2 lacks. Files without any video tensors cannot be told apart by content;
 /// there the file's name decides.
@@ -188,21 +153,6 @@ fn is_sam21(path: &Path, index: &TensorIndex<'_>) -> bool {
     }
     let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
     !index.has("memory_encoder.") && name.contains("sam2.1")
-}
-
-/// A published model by its identifier, or else what `other` calls it.
-fn named(
-    id: Option<&str>,
-    architecture: Architecture,
-    other: impl FnOnce() -> (String, String),
-) -> (String, String, Architecture) {
-    match id.and_then(|id| ModelDefinition::by_id(id).ok()) {
-        Some(definition) => (definition.model_id.to_string(), definition.label.to_string(), architecture),
-        None => {
-            let (id, label) = other();
-            (id, label, architecture)
-        }
-    }
 }
 
 /// The type of most of the values.

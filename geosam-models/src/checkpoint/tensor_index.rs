@@ -7,8 +7,9 @@ use std::path::Path;
 use geosam_core::torch_file::TensorRef;
 use geosam_core::{Error, Result};
 
-use super::recognise::Layout;
 use crate::sam::{TinyVitConfig, VitConfig};
+use crate::sam2::HieraConfig;
+use crate::sam3::PerceptionEncoderConfig;
 
 /// More blocks than this are not a vision transformer but a forged file.
 const MAX_DEPTH: usize = 256;
@@ -73,14 +74,23 @@ impl TensorIndex<'_> {
         Ok(config)
     }
 
-    /// Width of the first stage and number of blocks of SAM 2's trunk.
-    pub(super) fn hiera_size(&self, layout: Layout) -> Result<(usize, usize)> {
-        let (trunk, patch_embed) = match layout {
-            Layout::Official => ("image_encoder.trunk", "proj"),
-            Layout::HuggingFace => ("vision_encoder.backbone", "projection"),
-        };
-        let [width, ..] = self.shape::<4>(&format!("{trunk}.patch_embed.{patch_embed}.weight"))?;
-        Ok((width, self.count(&format!("{trunk}.blocks."))?))
+    /// Hiera's architecture, one of those that there are checkpoints of: windows, heads and the image's size are not in
+    /// the tensors.
+    pub(super) fn hiera_config(&self) -> Result<HieraConfig> {
+        let [width, ..] = self.shape::<4>("image_encoder.trunk.patch_embed.proj.weight")?;
+        let depth = self.count("image_encoder.trunk.blocks.")?;
+        let known = HieraConfig::known().into_iter().find(|known| (known.width, known.depth()) == (width, depth));
+        known.ok_or_else(|| unpublished(format!("a SAM 2 whose trunk has {depth} blocks of width {width}")))
+    }
+
+    /// The Perception Encoder's architecture, likewise.
+    pub(super) fn perception_config(&self) -> Result<PerceptionEncoderConfig> {
+        let trunk = "detector.backbone.vision_backbone.trunk";
+        let [width, ..] = self.shape::<4>(&format!("{trunk}.patch_embed.proj.weight"))?;
+        let depth = self.count(&format!("{trunk}.blocks."))?;
+        let known = PerceptionEncoderConfig::known();
+        let known = known.into_iter().find(|known| (known.width, known.depth) == (width, depth));
+        known.ok_or_else(|| unpublished(format!("a SAM 3 whose trunk has {depth} blocks of width {width}")))
     }
 
     /// The shape of a tensor, all of it positive.
@@ -114,4 +124,9 @@ impl TensorIndex<'_> {
     fn invalid(&self, expected: String, found: String) -> Error {
         Error::invalid_file(self.path, "SAM checkpoint", expected, found)
     }
+}
+
+fn unpublished(what: String) -> Error {
+    let reason = "its windows and heads are not in the file, and no published model has this size".to_string();
+    Error::Unsupported { what, reason }
 }

@@ -97,7 +97,7 @@ fn by_operators(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sam::golden::{input, relative_error};
+    use crate::golden::{input, relative_error};
 
     /// Measured: at most 1.4e-7.
     const TOLERANCE: f64 = 2e-6;

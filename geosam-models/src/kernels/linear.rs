@@ -69,7 +69,7 @@ fn by_operators<const D: usize>(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sam::golden::{input, relative_error};
+    use crate::golden::{input, relative_error};
 
     /// Measured: at most 5.5e-8.
     const TOLERANCE: f64 = 2e-6;

@@ -16,4 +16,4 @@ pub(crate) use activation::gelu;
 pub(crate) use depthwise_conv::depthwise_conv3x3;
 pub(crate) use linear::linear;
 pub(crate) use softmax::softmax;
-pub(crate) use window_attention::{PositionBias, QkvOrder, WindowAttention, window_attention};
+pub(crate) use window_attention::{Position, QkvOrder, WindowAttention, window_attention};

@@ -51,7 +51,7 @@ fn short(rows: &mut [f32], width: usize) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sam::golden::{input, relative_error};
+    use crate::golden::{input, relative_error};
 
     /// Measured: 1e-6.
     const TOLERANCE: f64 = 4e-6;

@@ -4,7 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Tensor, module};
 
-use super::assert_shape;
+use super::{Linear, assert_shape};
 use crate::profile;
 use crate::weights::Weights;
 
@@ -54,6 +54,29 @@ impl Conv2d {
 
     pub(crate) fn new(weight: Tensor<4>, bias: Option<Tensor<1>>, config: Conv2dConfig) -> Self {
         Self { weight: Param::from_tensor(weight), bias: bias.map(Param::from_tensor), config }
+    }
+
+    /// This with more bias, `[outputs]`.
+    pub(crate) fn with_bias_added(&self, bias: Tensor<1>) -> Self {
+        let bias = match &self.bias {
+            Some(present) => present.val() + bias,
+            None => bias,
+        };
+        Self::new(self.weight.val(), Some(bias), self.config)
+    }
+
+    /// This, with a bias, and then a linear layer at every pixel, in one.
+    pub(crate) fn then(&self, next: &Linear) -> Self {
+        let Conv2dConfig { channels: [inputs, outputs], kernel, groups, .. } = self.config;
+        let columns = inputs / groups * kernel * kernel;
+        let bias = self.bias.as_ref().map(Param::val).expect("the convolution has a bias");
+        // The columns of a kernel are so many inputs, as far as the outputs are concerned.
+        let flat = self.weight.val().reshape([outputs, columns]);
+        let weight = next.weight.val().matmul(flat);
+        let [outputs, _] = weight.dims();
+        let bias = next.forward(bias.unsqueeze::<2>()).squeeze_dim::<1>(0);
+        let config = Conv2dConfig { channels: [inputs, outputs], ..self.config };
+        Self::new(weight.reshape(config.weight_shape()), Some(bias), config)
     }
 
     /// # Shapes

@@ -26,6 +26,23 @@ impl Linear {
         Self { weight: Param::from_tensor(weight), bias: Param::from_tensor(bias) }
     }
 
+    /// A 1×1 convolution, which is this at every pixel.
+    pub(crate) fn load_pointwise(weights: &Weights<'_>, inputs: usize, outputs: usize) -> Self {
+        let weight = weights.tensor("weight", [outputs, inputs, 1, 1]).reshape([outputs, inputs]);
+        Self::new(weight, weights.tensor("bias", [outputs]))
+    }
+
+    /// This with more bias, `[outputs]`.
+    pub(crate) fn with_bias_added(&self, bias: Tensor<1>) -> Self {
+        Self::new(self.weight.val(), self.bias.val() + bias)
+    }
+
+    /// This and then `next`, in one.
+    pub(crate) fn then(&self, next: &Self) -> Self {
+        let bias = next.forward(self.bias.val().unsqueeze::<2>()).squeeze_dim::<1>(0);
+        Self::new(next.weight.val().matmul(self.weight.val()), bias)
+    }
+
     /// # Shapes
     /// - x: `[.., inputs]`
     /// - output: `[.., outputs]`

@@ -16,17 +16,23 @@ pub(crate) struct Mlp {
 }
 
 impl Mlp {
-    pub(crate) fn load(weights: &Weights<'_>, width: usize, hidden: usize, activation: Activation) -> Self {
+    /// `names` is what the checkpoint calls the two layers, `widths` the channels before, between and after them.
+    pub(crate) fn load(
+        weights: &Weights<'_>,
+        [lin1, lin2]: [&str; 2],
+        [inputs, hidden, outputs]: [usize; 3],
+        activation: Activation,
+    ) -> Self {
         Self {
-            lin1: Linear::load(&weights.scope("lin1"), width, hidden),
-            lin2: Linear::load(&weights.scope("lin2"), hidden, width),
+            lin1: Linear::load(&weights.scope(lin1), inputs, hidden),
+            lin2: Linear::load(&weights.scope(lin2), hidden, outputs),
             activation,
         }
     }
 
     /// # Shapes
-    /// - x: `[.., width]`
-    /// - output: the same
+    /// - x: `[.., inputs]`
+    /// - output: `[.., outputs]`
     pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
         self.lin2.forward(self.lin1.forward_with(x, Some(self.activation)))
     }

@@ -5,6 +5,9 @@ mod conv2d;
 mod layer_norm;
 mod linear;
 mod mlp;
+mod patch_embed;
+mod pixel_split;
+mod vit_block;
 
 pub(crate) use activation::Activation;
 /// `assert_shape!(x, [batch, _, 256])` panics where a shape is not what the code believes, naming the axis.
@@ -13,3 +16,6 @@ pub(crate) use conv2d::{Conv2d, Conv2dConfig};
 pub(crate) use layer_norm::{LayerNorm, LayerNorm2d};
 pub(crate) use linear::Linear;
 pub(crate) use mlp::Mlp;
+pub(crate) use patch_embed::PatchEmbed;
+pub(crate) use pixel_split::{PixelSplit, nest, nest_twice, unnest, unnest_twice};
+pub(crate) use vit_block::{Attention, AttentionPosition, RelativePosition, RotaryPosition, VitBlock};

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::sam::golden::{Golden, uniform};
+use crate::golden::{Golden, uniform};
 
 const SIZE: usize = 40;
 const SIDE: usize = 10;

@@ -17,7 +17,7 @@ mod pillow;
 use std::borrow::Cow;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use geosam_core::{ModelImage, Preprocess, Shape};
+use geosam_core::{ModelImage, ModelType, Preprocess, Shape};
 use rayon::prelude::*;
 
 pub(crate) use letterbox::Letterbox;
@@ -34,8 +34,13 @@ pub(crate) struct Normalization {
 }
 
 impl Normalization {
-    /// The statistics SAM, MobileSAM and SAM 2 were trained with.
-    pub(crate) const IMAGENET: Self = Self { mean: [123.675, 116.28, 103.53], std: [58.395, 57.12, 57.375] };
+    /// What the models of a family were trained with: ImageNet's statistics, and for SAM 3 the range -1 to 1.
+    pub(crate) const fn of(model_type: ModelType) -> Self {
+        match model_type {
+            ModelType::Sam | ModelType::Sam2 => Self { mean: [123.675, 116.28, 103.53], std: [58.395, 57.12, 57.375] },
+            ModelType::Sam3 => Self { mean: [127.5; 3], std: [127.5; 3] },
+        }
+    }
 
     /// The normalised value of every byte in one channel.
     fn table(&self, channel: usize) -> [f32; 256] {
@@ -58,12 +63,11 @@ pub(crate) fn prepare(
     Tensor::from_data(TensorData::new(values, [1, 3, size, size]), (device, DType::F32))
 }
 
-/// What the network of SAM or MobileSAM receives for `image`, `[3, size, size]` row-major, for comparison with other
-/// systems.
+/// What the networks of a family receive for `image`, `[3, size, size]` row-major, for comparison with other systems.
 #[doc(hidden)]
 #[must_use]
-pub fn network_input(image: &ModelImage, size: usize, mode: Preprocess) -> Vec<f32> {
-    normalized(image, size, mode, Normalization::IMAGENET)
+pub fn network_input(image: &ModelImage, model_type: ModelType, mode: Preprocess) -> Vec<f32> {
+    normalized(image, model_type.image_size(), mode, Normalization::of(model_type))
 }
 
 /// `[3, size, size]` row-major.

@@ -1,7 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use super::*;
-use crate::sam::golden::{Golden, uniform};
+use crate::golden::{Golden, uniform};
 
 const SIZE: usize = 40;
 
@@ -42,7 +42,7 @@ const BYTES: Normalization = Normalization { mean: [0.0; 3], std: [1.0; 3] };
 
 #[test]
 fn standard_pads_with_zero_after_normalisation() {
-    let planes = normalized(&image(25, 33), SIZE, Preprocess::Standard, Normalization::IMAGENET);
+    let planes = normalized(&image(25, 33), SIZE, Preprocess::Standard, Normalization::of(ModelType::Sam));
     for plane in planes.chunks_exact(SIZE * SIZE) {
         assert!(plane[30 * SIZE..].iter().all(|&v| v == 0.0));
         assert!(plane[..30 * SIZE].iter().any(|&v| v != 0.0));
@@ -53,7 +53,7 @@ fn standard_pads_with_zero_after_normalisation() {
 fn channels_are_normalised_in_their_order() {
     let image = ModelImage::new(Shape::square(1), vec![10, 20, 30]).unwrap();
     let first = |mode| {
-        let planes = normalized(&image, 1, mode, Normalization::IMAGENET);
+        let planes = normalized(&image, 1, mode, Normalization::of(ModelType::Sam));
         [planes[0], planes[1], planes[2]]
     };
     let expected = [(10.0 - 123.675) / 58.395, (20.0 - 116.28) / 57.12, (30.0 - 103.53) / 57.375];

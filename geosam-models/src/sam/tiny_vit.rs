@@ -8,7 +8,7 @@ use burn::tensor::{Int, Tensor};
 use super::config::TinyVitConfig;
 use super::conv_bn::{DepthwiseConv, load_conv_bn, load_pointwise};
 use super::neck::Neck;
-use crate::kernels::{self, PositionBias, QkvOrder, WindowAttention};
+use crate::kernels::{self, Position, QkvOrder, WindowAttention};
 use crate::nn::{Activation, Conv2d, Conv2dConfig, LayerNorm, Linear};
 use crate::weights::Weights;
 
@@ -39,12 +39,6 @@ impl TinyViT {
             layers: (1..4).map(basic_layer).collect(),
             neck: Neck::load(&weights.scope("neck"), widths[3], config.features),
         }
-    }
-
-    /// Whether MobileSAM's file has this tensor, named below `image_encoder`, without its encoder using it: the
-    /// ImageNet classifier, and the batch counts of training.
-    pub(crate) fn ignores(name: &str) -> bool {
-        ["norm_head.", "head."].iter().any(|prefix| name.starts_with(prefix)) || name.ends_with(".num_batches_tracked")
     }
 
     /// # Shapes
@@ -275,10 +269,10 @@ impl Attention {
         // Windows that reach over the edge are filled up with zeros before the norm, which makes its bias of them.
         // Nothing masks them.
         let filling = self.qkv.forward(self.norm.bias.val());
-        let attention = WindowAttention { heads, window: self.window, order: QkvOrder::HeadMajor };
+        let attention = WindowAttention { heads, window: self.window, order: QkvOrder::HeadMajor, pool: 1 };
         let bias = biases.select(1, self.attention_bias_idxs.clone()).reshape([heads, tokens, tokens]);
         let qkv = self.qkv.forward(self.norm.forward(x));
-        self.proj.forward(kernels::window_attention(qkv, filling, PositionBias::Dense(bias), attention))
+        self.proj.forward(kernels::window_attention(qkv, filling, Position::Dense(bias), attention))
     }
 }
 

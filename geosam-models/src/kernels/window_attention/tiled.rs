@@ -4,7 +4,7 @@
 use burn::tensor::Tensor;
 use rayon::prelude::*;
 
-use super::{PositionBias, QkvOrder, WindowAttention};
+use super::{Position, QkvOrder, WindowAttention};
 use crate::kernels::buffer::{self, Buffer};
 use crate::kernels::matmul::{Matrix, Threads, add_matmul, matmul_transposed};
 use crate::kernels::simd::{exp_and_sum, max, vectorised};
@@ -19,45 +19,67 @@ const KEYS: usize = 1024;
 pub(super) fn window_attention(
     qkv: &Tensor<4>,
     filling: &Tensor<1>,
-    bias: &PositionBias,
+    position: &Position,
     attention: WindowAttention,
 ) -> Option<Tensor<4>> {
     let [batch, height, width, fused] = qkv.dims();
-    let WindowAttention { heads, window, order } = attention;
+    let WindowAttention { heads, window, order, pool } = attention;
     let depth = fused / (3 * heads);
     let (qkv, filling) = (Buffer::of(qkv)?, Buffer::of(filling)?);
-    let bias = Bias::of(bias, window)?;
-    let grid = Grid { qkv: qkv.values(), filling: filling.values(), height, width, heads, depth, window, order };
+    let code = Code::of(position, window)?;
+    let grid = Grid { qkv: qkv.values(), filling: filling.values(), height, width, heads, depth, window, order, pool };
 
     let [rows, columns] = [height.div_ceil(window), width.div_ceil(window)];
-    let mut output = vec![0.0; batch * height * width * heads * depth];
+    let [pooled_height, pooled_width] = [height / pool, width / pool];
+    let mut output = vec![0.0; batch * pooled_height * pooled_width * heads * depth];
     let target = Target(output.as_mut_ptr());
     (0..batch * rows * columns * heads).into_par_iter().for_each(|job| {
         let (place, head) = (job / heads, job % heads);
         let (image, place) = (place / (rows * columns), place % (rows * columns));
         let corner = [place / columns * window, place % columns * window];
-        grid.attend(Window { image, corner, head }, &bias, target);
+        grid.attend(Window { image, corner, head }, &code, target);
     });
-    Some(buffer::tensor(output, [batch, height, width, heads * depth]))
+    Some(buffer::tensor(output, [batch, pooled_height, pooled_width, heads * depth]))
 }
 
-/// [`PositionBias`] in the order in which the logits are visited.
-enum Bias {
+/// [`Position`] in the order in which tokens or logits are visited.
+enum Code {
     /// Both tables one after the other, each with its rows reversed, so that the products of a query with its keys'
     /// rows follow each other in ascending order.
     Relative(Vec<f32>),
     Dense(Buffer),
+    Rotary {
+        cos: Buffer,
+        sin: Buffer,
+    },
+    Unknown,
 }
 
-impl Bias {
-    fn of(bias: &PositionBias, window: usize) -> Option<Self> {
-        match bias {
-            PositionBias::Dense(bias) => Buffer::of(bias).map(Self::Dense),
-            PositionBias::Relative { rows, columns } => {
+impl Code {
+    fn of(position: &Position, window: usize) -> Option<Self> {
+        match position {
+            Position::Unknown => Some(Self::Unknown),
+            Position::Dense(bias) => Buffer::of(bias).map(Self::Dense),
+            Position::Rotary { cos, sin } => Some(Self::Rotary { cos: Buffer::of(cos)?, sin: Buffer::of(sin)? }),
+            Position::Relative { rows, columns } => {
                 let (rows, columns) = (Buffer::of(rows)?, Buffer::of(columns)?);
                 let depth = rows.values().len() / (2 * window - 1);
                 let reversed = [&rows, &columns].map(|table| table.values().rchunks_exact(depth).flatten().copied());
                 Some(Self::Relative(reversed.into_iter().flatten().collect()))
+            }
+        }
+    }
+
+    /// Turns the queries or keys of tokens, which are row-major in `columns` columns of a window of side `side`.
+    fn turn(&self, tokens: &mut [f32], depth: usize, columns: usize, side: usize) {
+        let Self::Rotary { cos, sin } = self else { return };
+        let half = depth / 2;
+        for (index, token) in tokens.chunks_exact_mut(depth).enumerate() {
+            let place = (index / columns * side + index % columns) * half;
+            let angles = cos.values()[place..][..half].iter().zip(&sin.values()[place..][..half]);
+            let (pairs, _) = token.as_chunks_mut::<2>();
+            for ([a, b], (cos, sin)) in pairs.iter_mut().zip(angles) {
+                (*a, *b) = (*a * cos - *b * sin, *a * sin + *b * cos);
             }
         }
     }
@@ -101,6 +123,7 @@ struct Grid<'a> {
     depth: usize,
     window: usize,
     order: QkvOrder,
+    pool: usize,
 }
 
 impl Grid<'_> {
@@ -129,21 +152,43 @@ impl Grid<'_> {
         gathered
     }
 
+    /// Makes the largest of every square of `pool`² tokens, which are row-major in `columns` columns.
+    fn pooled(&self, tokens: Vec<f32>, rows: usize, columns: usize) -> Vec<f32> {
+        let (pool, depth) = (self.pool, self.depth);
+        if pool == 1 {
+            return tokens;
+        }
+        let mut pooled = vec![f32::NEG_INFINITY; rows / pool * (columns / pool) * depth];
+        for (index, token) in tokens.chunks_exact(depth).enumerate() {
+            let place = index / columns / pool * (columns / pool) + index % columns / pool;
+            for (largest, value) in pooled[place * depth..][..depth].iter_mut().zip(token) {
+                *largest = largest.max(*value);
+            }
+        }
+        pooled
+    }
+
     /// Attention of one head in one window, for those of its queries that are on the grid.
-    fn attend(&self, window: Window, bias: &Bias, target: Target) {
-        let side = self.window;
+    fn attend(&self, window: Window, code: &Code, target: Target) {
+        let (side, depth, pool) = (self.window, self.depth, self.pool);
         let [rows, columns] = [self.height - window.corner[0], self.width - window.corner[1]].map(|n| n.min(side));
-        let queries = self.gather(window, 0, rows, columns);
-        let keys = self.gather(window, 1, side, side);
+        let mut queries = self.gather(window, 0, rows, columns);
+        code.turn(&mut queries, depth, columns, side);
+        let queries = self.pooled(queries, rows, columns);
+        let [rows, columns] = [rows / pool, columns / pool];
+        let mut keys = self.gather(window, 1, side, side);
+        code.turn(&mut keys, depth, side, side);
         let values = self.gather(window, 2, side, side);
+        let pooled = Grid { height: self.height / pool, width: self.width / pool, ..*self };
+        let pooled_window = Window { corner: window.corner.map(|at| at / pool), ..window };
         let tile = |index: usize| {
             let first = index * QUERIES;
-            let tile = &queries[first * self.depth..(rows * columns).min(first + QUERIES) * self.depth];
+            let tile = &queries[first * depth..(rows * columns).min(first + QUERIES) * depth];
             let places = (first..).map(|query| [query / columns, query % columns]);
-            let attended = self.attend_tile(Matrix::new(tile, self.depth), &places, &keys, &values, bias, window.head);
-            for (attended, [row, column]) in attended.chunks_exact(self.depth).zip(places) {
-                let token = self.token(window, row, column).expect("the query is on the grid");
-                let start = (token * self.heads + window.head) * self.depth;
+            let attended = self.attend_tile(Matrix::new(tile, depth), &places, &keys, &values, code, window.head);
+            for (attended, [row, column]) in attended.chunks_exact(depth).zip(places) {
+                let token = pooled.token(pooled_window, row, column).expect("the query is on the grid");
+                let start = (token * self.heads + window.head) * depth;
                 // SAFETY: `start` is the first channel of this head at a token of the grid, for which the output has
                 // room, and this is the only task for the token and head.
                 unsafe { target.write(start, attended) };
@@ -155,22 +200,22 @@ impl Grid<'_> {
         }
     }
 
-    /// softmax(q kᵀ / √d + bias) v for some queries, whose rows and columns in the window are `places`.
+    /// softmax(q kᵀ / √d + position) v for some queries, whose rows and columns in the window are `places`.
     fn attend_tile(
         &self,
         queries: Matrix<'_>,
         places: &(impl Iterator<Item = [usize; 2]> + Clone),
         keys: &[f32],
         values: &[f32],
-        bias: &Bias,
+        code: &Code,
         head: usize,
     ) -> Vec<f32> {
         let (side, depth) = (self.window, self.depth);
         let scale = (depth as f32).powf(-0.5);
         let distances = 2 * (2 * side - 1);
-        let relative = match bias {
-            Bias::Dense(_) => Vec::new(),
-            Bias::Relative(tables) => {
+        let relative = match code {
+            Code::Dense(_) | Code::Rotary { .. } | Code::Unknown => Vec::new(),
+            Code::Relative(tables) => {
                 let mut products = vec![0.0; queries.rows * distances];
                 matmul_transposed(&mut products, 1.0, queries, Matrix::new(tables, depth), Threads::One);
                 products
@@ -192,12 +237,13 @@ impl Grid<'_> {
                     for (query, (logits, [row, column])) in
                         logits.chunks_exact_mut(keys.rows).zip(places.clone()).enumerate()
                     {
-                        match bias {
-                            Bias::Dense(bias) => {
+                        match code {
+                            Code::Rotary { .. } | Code::Unknown => {}
+                            Code::Dense(bias) => {
                                 let query = (head * side + row) * side + column;
                                 add(logits, &bias.values()[query * side * side + first..][..keys.rows]);
                             }
-                            Bias::Relative(_) => {
+                            Code::Relative(_) => {
                                 let products = &relative[query * distances..][..distances];
                                 let by_row = &products[side - 1 - row + first / side..];
                                 let by_column = &products[3 * side - 2 - column..][..side];

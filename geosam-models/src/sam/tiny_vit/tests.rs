@@ -1,5 +1,5 @@
 use super::*;
-use crate::sam::golden::{Golden, input, load_seeded};
+use crate::golden::{Golden, input, load_seeded};
 
 /// Measured: at most 8.3e-7, at the features.
 const TOLERANCE: f64 = 2e-5;

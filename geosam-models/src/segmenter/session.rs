@@ -9,9 +9,8 @@ use geosam_core::{
 };
 use rayon::prelude::*;
 
-use super::mask_decoder::{MASK_UPSCALING, MaskDecoder};
-use super::prompt_encoder::{PromptEncoder, PromptToken};
-use super::transformer::ImageTokens;
+use crate::decoder::{Generation, HighResTokens, ImageTokens, MASK_UPSCALING, MaskDecoder, PromptEncoder, PromptToken};
+use crate::image_features::ImageFeatures;
 use crate::postprocess::masks_at_source;
 use crate::preprocess::{Letterbox, mask_input};
 use crate::profile;
@@ -21,6 +20,7 @@ use crate::profile;
 pub(crate) struct PromptDecoder {
     pub(crate) prompt_encoder: PromptEncoder,
     pub(crate) mask_decoder: MaskDecoder,
+    pub(crate) generation: Generation,
     /// Positional code of the feature grid, `[1, grid², width]`.
     pub(crate) image_pe: Tensor<3>,
     /// Side of the network's square input.
@@ -38,6 +38,7 @@ pub(crate) struct SamSession {
     embedding: Tensor<3>,
     /// The features with what stands for "no mask", as most prompts see them.
     without_mask: ImageTokens,
+    high_res: Option<HighResTokens>,
 }
 
 /// A prompt as the network takes it.
@@ -48,27 +49,30 @@ struct NetworkPrompt {
 }
 
 impl SamSession {
-    /// # Shapes
-    /// - features: `[1, width, grid, grid]`
-    pub(crate) fn new(decoder: Arc<PromptDecoder>, features: Tensor<4>, source: Shape) -> Self {
-        let [_, _, grid, _] = features.dims();
-        let embedding = features.flatten::<3>(2, 3).swap_dims(1, 2);
+    /// For features of a single image.
+    pub(crate) fn new(decoder: Arc<PromptDecoder>, features: ImageFeatures, source: Shape) -> Self {
+        let [_, _, grid, _] = features.embedding.dims();
+        let embedding = features.embedding.flatten::<3>(2, 3).swap_dims(1, 2);
         let seen = embedding.clone() + decoder.prompt_encoder.no_mask();
         let without_mask = ImageTokens::new(seen, decoder.image_pe.clone());
+        let high_res = features.high_res.map(HighResTokens::new);
         let letterbox = Letterbox::new(source, decoder.image_size);
-        Self { decoder, letterbox, side: MASK_UPSCALING * grid, embedding, without_mask }
+        Self { decoder, letterbox, side: MASK_UPSCALING * grid, embedding, without_mask, high_res }
     }
 
     fn answer(&self, prompt: &NetworkPrompt, options: PredictOptions) -> Result<Prediction> {
         let PromptDecoder { prompt_encoder, mask_decoder, image_pe, .. } = &*self.decoder;
         let sparse = prompt_encoder.sparse(&[&prompt.tokens]);
+        let decode = |image: &ImageTokens, sparse| {
+            mask_decoder.forward(image, self.high_res.as_ref(), sparse, options.multimask)
+        };
         let decoded = match &prompt.mask {
-            None => mask_decoder.forward(&self.without_mask, sparse, options.multimask),
+            None => decode(&self.without_mask, sparse),
             Some(mask) => {
                 let mask = TensorData::new(mask.clone(), [1, 1, self.side, self.side]);
                 let dense = prompt_encoder.dense(Tensor::from_data(mask, (&sparse.device(), DType::F32)));
                 let image = ImageTokens::new(self.embedding.clone() + dense, image_pe.clone());
-                mask_decoder.forward(&image, sparse, options.multimask)
+                decode(&image, sparse)
             }
         };
         let logits = to_vec(decoded.logits);
@@ -91,12 +95,12 @@ impl SamSession {
             let expected = format!("one label for each of the {} points", points.len());
             return Err(Error::invalid_argument("labels", expected, labels.len()));
         }
-        let mut tokens = Vec::with_capacity(points.len() + 2);
+        let mut clicks = Vec::with_capacity(points.len());
         for (&point, &label) in points.iter().zip(labels) {
             self.check_near_chip("point", point)?;
-            tokens.push(PromptToken::Point(self.letterbox.to_network(point), label));
+            clicks.push(PromptToken::Point(self.letterbox.to_network(point), label));
         }
-        match *bbox {
+        let corners = match *bbox {
             Some(PixelBox { left, top, right, bottom }) => {
                 let corners = [PixelPoint::new(left, top), PixelPoint::new(right, bottom)];
                 for corner in corners {
@@ -107,11 +111,16 @@ impl SamSession {
                     return Err(Error::invalid_argument("box", "left ≤ right and top ≤ bottom", found));
                 }
                 let [top_left, bottom_right] = corners.map(|corner| self.letterbox.to_network(corner));
-                tokens.extend([PromptToken::TopLeft(top_left), PromptToken::BottomRight(bottom_right)]);
+                vec![PromptToken::TopLeft(top_left), PromptToken::BottomRight(bottom_right)]
             }
-            None if !points.is_empty() => tokens.push(PromptToken::NotAPoint),
-            None => {}
-        }
+            None => Vec::new(),
+        };
+        let (clicked, boxed) = (!clicks.is_empty(), !corners.is_empty());
+        let (mut tokens, padded) = match self.decoder.generation {
+            Generation::Sam => ([clicks, corners].concat(), clicked && !boxed),
+            Generation::Sam2 => ([corners, clicks].concat(), clicked || boxed),
+        };
+        tokens.extend(padded.then_some(PromptToken::NotAPoint));
         let mask = mask.as_ref().map(|mask| {
             if mask.shape.area() == 0 || mask.logits.len() != mask.shape.area() {
                 let expected = format!("one logit for each of {} pixels, at least one", mask.shape);

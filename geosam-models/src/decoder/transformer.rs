@@ -1,6 +1,6 @@
 //! The two-way transformer of the mask decoder: prompt tokens and image tokens attend to each other.
 //!
-//! Upstream: `segment_anything/modeling/transformer.py`.
+//! Upstream: `segment_anything/modeling/transformer.py`, `sam2/modeling/sam/transformer.py`.
 
 use burn::module::Module;
 use burn::tensor::Tensor;
@@ -20,6 +20,8 @@ pub(crate) struct TwoWayTransformerConfig {
     pub(crate) embedding_dim: usize,
     pub(crate) num_heads: usize,
     pub(crate) mlp_dim: usize,
+    /// What the checkpoint calls the two layers of a perceptron.
+    pub(crate) mlp_layers: [&'static str; 2],
 }
 
 impl TwoWayTransformerConfig {
@@ -27,8 +29,8 @@ impl TwoWayTransformerConfig {
     pub(crate) const HEADS: usize = 8;
 
     /// Two layers, as in every published model.
-    pub(crate) const fn published(embedding_dim: usize) -> Self {
-        Self { depth: 2, embedding_dim, num_heads: Self::HEADS, mlp_dim: 2048 }
+    pub(crate) const fn published(embedding_dim: usize, mlp_layers: [&'static str; 2]) -> Self {
+        Self { depth: 2, embedding_dim, num_heads: Self::HEADS, mlp_dim: 2048, mlp_layers }
     }
 }
 
@@ -126,12 +128,13 @@ impl TwoWayAttentionBlock {
     fn load(weights: &Weights<'_>, config: TwoWayTransformerConfig, is_first: bool) -> Self {
         let norm = |name: &str| LayerNorm::load(&weights.scope(name), config.embedding_dim, EPSILON);
         let cross = |name: &str| Attention::load_half(&weights.scope(name), config);
+        let mlp = [config.embedding_dim, config.mlp_dim, config.embedding_dim];
         Self {
             self_attn: Attention::load(&weights.scope("self_attn"), config, config.embedding_dim),
             norm1: norm("norm1"),
             cross_attn_token_to_image: cross("cross_attn_token_to_image"),
             norm2: norm("norm2"),
-            mlp: Mlp::load(&weights.scope("mlp"), config.embedding_dim, config.mlp_dim, Activation::Relu),
+            mlp: Mlp::load(&weights.scope("mlp"), config.mlp_layers, mlp, Activation::Relu),
             norm3: norm("norm3"),
             cross_attn_image_to_token: cross("cross_attn_image_to_token"),
             norm4: norm("norm4"),

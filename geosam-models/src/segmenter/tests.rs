@@ -60,7 +60,7 @@ fn features_of_another_input_size_are_refused() {
     let model = model();
     let mut features = model.encode(&[gradient(Shape::square(40))]).unwrap().remove(0);
     features.dst_shape = Shape::square(1024);
-    assert!(matches!(model.open(&features), Err(Error::InvalidArgument { parameter: "dst_shape", .. })));
+    assert!(matches!(model.open(&features), Err(Error::InvalidArgument { parameter: "features", .. })));
 }
 
 #[test]

@@ -4,8 +4,8 @@ use burn::tensor::Tensor;
 use geosam_core::{Label, PixelPoint};
 
 use super::*;
-use crate::sam::golden::{Golden, input, load_seeded};
-use crate::sam::prompt_encoder::{PromptEncoder, PromptToken};
+use crate::decoder::{PromptEncoder, PromptToken};
+use crate::golden::{Golden, input, load_seeded};
 
 /// Measured: 9e-7.
 const TOLERANCE: f64 = 2e-5;
@@ -46,7 +46,10 @@ fn cases() -> [(&'static str, Vec<PromptToken>, bool); 6] {
 fn modules() -> (PromptEncoder, MaskDecoder) {
     (
         load_seeded("prompt_encoder", |weights| PromptEncoder::load(weights, WIDTH, SIZE)),
-        load_seeded("mask_decoder", |weights| MaskDecoder::load(weights, TwoWayTransformerConfig::published(WIDTH))),
+        load_seeded("mask_decoder", |weights| {
+            let transformer = TwoWayTransformerConfig::published(WIDTH, ["lin1", "lin2"]);
+            MaskDecoder::load(weights, transformer, Generation::Sam)
+        }),
     )
 }
 
@@ -71,7 +74,8 @@ fn tokens_logits_and_scores_agree_with_segment_anything() {
             prompt_encoder.no_mask()
         };
         let image = ImageTokens::new(features() + dense, position.clone());
-        let [single, triple] = [false, true].map(|multimask| mask_decoder.forward(&image, sparse.clone(), multimask));
+        let [single, triple] =
+            [false, true].map(|multimask| mask_decoder.forward(&image, None, sparse.clone(), multimask));
         let logits = Tensor::cat(vec![single.logits, triple.logits], 1);
         let scores = Tensor::cat(vec![single.scores, triple.scores], 1);
         errors.push((format!("{case}.logits"), golden.error(&format!("{case}.logits"), logits)));
@@ -86,11 +90,11 @@ fn prompts_of_a_batch_do_not_touch_each_other() {
     let image = ImageTokens::new(features() + prompt_encoder.no_mask(), prompt_encoder.dense_pe(GRID));
     let prompts = [corners(), [foreground(), PromptToken::NotAPoint]];
     let sparse = prompt_encoder.sparse(&[&prompts[0], &prompts[1]]);
-    let together = mask_decoder.forward(&image, sparse, true).logits;
+    let together = mask_decoder.forward(&image, None, sparse, true).logits;
     for (index, prompt) in prompts.iter().enumerate() {
-        let alone = mask_decoder.forward(&image, prompt_encoder.sparse(&[prompt]), true).logits.into_data();
+        let alone = mask_decoder.forward(&image, None, prompt_encoder.sparse(&[prompt]), true).logits.into_data();
         let alone = alone.try_to_vec::<f32>().unwrap();
-        let error = crate::sam::golden::relative_error(together.clone().slice(index..=index), &alone);
+        let error = crate::golden::relative_error(together.clone().slice(index..=index), &alone);
         assert!(error < TOLERANCE, "{error}");
     }
 }

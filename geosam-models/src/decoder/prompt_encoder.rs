@@ -1,6 +1,6 @@
 //! Points, boxes and masks as tokens.
 //!
-//! Upstream: `segment_anything/modeling/prompt_encoder.py`.
+//! Upstream: `segment_anything/modeling/prompt_encoder.py`, `sam2/modeling/sam/prompt_encoder.py`.
 
 use std::f64::consts::TAU;
 
@@ -23,7 +23,7 @@ pub(crate) enum PromptToken {
     TopLeft(PixelPoint),
     /// The corner of a box with the larger coordinates.
     BottomRight(PixelPoint),
-    /// Stands in for the box where there are points and no box; it has no position.
+    /// Stands for no point, see [`super::Generation`]; it has no position.
     NotAPoint,
 }
 

@@ -57,8 +57,7 @@ impl TensorSource for Seeded {
 
 /// A module with the weights that the goldens were made with.
 pub(crate) fn load_seeded<M>(prefix: &str, build: impl FnOnce(&Weights<'_>) -> M) -> M {
-    crate::weights::load(&Seeded, "golden", &Device::flex(), |_| false, |weights| build(&weights.scope(prefix)))
-        .unwrap()
+    crate::weights::load(&Seeded, "golden", &Device::flex(), |weights| build(&weights.scope(prefix))).unwrap()
 }
 
 /// A tensor of values in [-scale, scale) drawn from its name.

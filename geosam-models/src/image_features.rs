@@ -1,0 +1,12 @@
+//! What an image encoder makes of an image.
+
+use burn::tensor::Tensor;
+
+/// Features of images, as the mask decoder takes them.
+#[derive(Clone, Debug)]
+pub(crate) struct ImageFeatures {
+    /// `[batch, features, grid, grid]`
+    pub(crate) embedding: Tensor<4>,
+    /// SAM 2 and 3: `[batch, features / 8, 4·grid, 4·grid]` and `[batch, features / 4, 2·grid, 2·grid]`.
+    pub(crate) high_res: Option<[Tensor<4>; 2]>,
+}

@@ -1,0 +1,247 @@
+//! Hiera, the trunk of SAM 2's image encoder: <https://arxiv.org/abs/2306.00989>.
+//!
+//! Upstream: `sam2/modeling/backbones/hieradet.py`. Images are channels-last throughout.
+
+use burn::module::{Module, Param};
+use burn::tensor::{DType, Tensor, TensorData};
+
+use super::config::HieraConfig;
+use crate::kernels::{self, Position, QkvOrder, WindowAttention};
+use crate::nn::{Activation, Conv2d, Conv2dConfig, LayerNorm, Linear, Mlp, assert_shape};
+use crate::profile;
+use crate::weights::Weights;
+
+/// Epsilon of the layer norms.
+const EPSILON: f64 = 1e-6;
+/// Channels inside the perceptrons, in widths of a token.
+const MLP_RATIO: usize = 4;
+/// Pixels for one token of the first stage, along one axis.
+const STEM_STRIDE: usize = 4;
+/// Side of the position table that repeats.
+const POSITION_WINDOW: usize = 8;
+
+/// Four stages of blocks.
+#[derive(Module, Debug)]
+pub(super) struct Hiera {
+    /// `patch_embed.proj`
+    stem: Conv2d,
+    /// `pos_embed`, stretched, and `pos_embed_window`, repeated: `[1, grid, grid, width]`.
+    position: Param<Tensor<4>>,
+    blocks: Vec<MultiScaleBlock>,
+    /// The last block of each stage.
+    stage_ends: Vec<usize>,
+}
+
+impl Hiera {
+    pub(super) fn load(weights: &Weights<'_>, config: &HieraConfig) -> Self {
+        let grid = config.image_size / STEM_STRIDE;
+        let stem = Conv2dConfig { stride: STEM_STRIDE, padding: 3, ..Conv2dConfig::new([3, config.width], 7) };
+        let blocks = config.blocks();
+        let load = |(index, shape): (usize, &BlockShape)| {
+            MultiScaleBlock::load(&weights.scope(format_args!("blocks.{index}")), *shape)
+        };
+        let ends = config.depths.iter().scan(0, |blocks, depth| {
+            *blocks += depth;
+            Some(*blocks - 1)
+        });
+        Self {
+            stem: Conv2d::load(&weights.scope("patch_embed.proj"), stem),
+            position: Param::from_tensor(position(weights, config, grid)),
+            blocks: blocks.iter().enumerate().map(load).collect(),
+            stage_ends: ends.collect(),
+        }
+    }
+
+    /// What each stage has at its end, from the finest to the coarsest.
+    ///
+    /// # Shapes
+    /// - images: `[batch, 3, size, size]`
+    /// - output: `[batch, size / 4 / 2ⁱ, size / 4 / 2ⁱ, width · 2ⁱ]` for i from 0 to 3
+    pub(super) fn forward(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
+        let embed = || self.stem.forward(images).permute([0, 2, 3, 1]) + self.position.val();
+        let mut x = profile::operator(|| ("tokens with positions".to_string(), 0.0), embed);
+        let mut stages = Vec::with_capacity(self.stage_ends.len());
+        for (index, block) in self.blocks.iter().enumerate() {
+            x = block.forward(x);
+            if self.stage_ends.contains(&index) {
+                stages.push(x.clone());
+            }
+        }
+        stages
+    }
+}
+
+/// Sizes of one block.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct BlockShape {
+    /// Channels before and after.
+    widths: [usize; 2],
+    heads: usize,
+    /// Side of a window in tokens, before pooling.
+    window: usize,
+    /// Whether it halves the resolution.
+    pools: bool,
+}
+
+impl HieraConfig {
+    /// The blocks in order.
+    fn blocks(&self) -> Vec<BlockShape> {
+        let mut blocks = Vec::new();
+        for (stage, depth) in self.depths.into_iter().enumerate() {
+            for block in 0..depth {
+                let pools = stage > 0 && block == 0;
+                // The block between two stages still has the windows of the first, and reads its width.
+                let before = if pools { stage - 1 } else { stage };
+                let grid = self.image_size / STEM_STRIDE >> before;
+                let global = self.global_attention.contains(&blocks.len());
+                blocks.push(BlockShape {
+                    widths: [self.width << before, self.width << stage],
+                    heads: self.heads << stage,
+                    window: if global { grid } else { self.windows[before] },
+                    pools,
+                });
+            }
+        }
+        blocks
+    }
+}
+
+/// A transformer block that may halve the resolution.
+#[derive(Module, Debug)]
+struct MultiScaleBlock {
+    norm1: LayerNorm,
+    attn: MultiScaleAttention,
+    norm2: LayerNorm,
+    mlp: Mlp,
+    /// Of a block that pools: brings the residual to the new width.
+    proj: Option<Linear>,
+}
+
+impl MultiScaleBlock {
+    fn load(weights: &Weights<'_>, shape: BlockShape) -> Self {
+        let BlockShape { widths: [inputs, outputs], pools, .. } = shape;
+        let mlp = [outputs, MLP_RATIO * outputs, outputs];
+        Self {
+            norm1: LayerNorm::load(&weights.scope("norm1"), inputs, EPSILON),
+            attn: MultiScaleAttention::load(&weights.scope("attn"), shape),
+            norm2: LayerNorm::load(&weights.scope("norm2"), outputs, EPSILON),
+            mlp: Mlp::load(&weights.scope("mlp"), ["layers.0", "layers.1"], mlp, Activation::Gelu),
+            proj: pools.then(|| Linear::load(&weights.scope("proj"), inputs, outputs)),
+        }
+    }
+
+    /// # Shapes
+    /// - x: `[batch, height, width, channels]`
+    /// - output: the same, or `[batch, height / 2, width / 2, 2·channels]`
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let normed = self.norm1.forward(x.clone());
+        // The residual of a block that pools is the normed input, unlike that of the others.
+        let residual = match &self.proj {
+            Some(proj) => max_pool(proj.forward(normed.clone())),
+            None => x,
+        };
+        let x = residual + self.attn.forward(normed);
+        let transformed = self.mlp.forward(self.norm2.forward(x.clone()));
+        x + transformed
+    }
+}
+
+/// Attention within windows, where the queries of four tokens may become one.
+#[derive(Module, Debug)]
+struct MultiScaleAttention {
+    qkv: Linear,
+    proj: Linear,
+    heads: usize,
+    window: usize,
+    pool: usize,
+}
+
+impl MultiScaleAttention {
+    fn load(weights: &Weights<'_>, shape: BlockShape) -> Self {
+        let BlockShape { widths: [inputs, outputs], heads, window, pools } = shape;
+        Self {
+            qkv: Linear::load(&weights.scope("qkv"), inputs, 3 * outputs),
+            proj: Linear::load(&weights.scope("proj"), outputs, outputs),
+            heads,
+            window,
+            pool: if pools { 2 } else { 1 },
+        }
+    }
+
+    /// # Shapes
+    /// - x: `[batch, height, width, inputs]`
+    /// - output: `[batch, height / pool, width / pool, outputs]`
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let Self { heads, window, pool, .. } = *self;
+        let attention = WindowAttention { heads, window, order: QkvOrder::PartMajor, pool };
+        // Windows that reach over the edge are filled up with zeros, before `qkv`; nothing masks them.
+        let filling = self.qkv.bias.val();
+        self.proj.forward(kernels::window_attention(self.qkv.forward(x), filling, Position::Unknown, attention))
+    }
+}
+
+/// The largest of every square of four tokens, in each channel.
+///
+/// # Shapes
+/// - x: `[batch, height, width, channels]`
+/// - output: `[batch, height / 2, width / 2, channels]`
+fn max_pool(x: Tensor<4>) -> Tensor<4> {
+    let [batch, height, width, channels] = x.dims();
+    assert_shape!(x, [_, height / 2 * 2, width / 2 * 2, _]);
+    let pool = || {
+        let half = |x: Tensor<3>, index| x.narrow(1, index, 1);
+        let rows = x.reshape([batch * height / 2, 2, width * channels]);
+        let rows = half(rows.clone(), 0).max_pair(half(rows, 1));
+        let columns = rows.reshape([batch * height / 2 * width / 2, 2, channels]);
+        half(columns.clone(), 0).max_pair(half(columns, 1)).reshape([batch, height / 2, width / 2, channels])
+    };
+    profile::operator(|| ("max pooling".to_string(), 0.0), pool)
+}
+
+/// The code of every token's place.
+///
+/// # Shapes
+/// - output: `[1, grid, grid, width]`
+fn position(weights: &Weights<'_>, config: &HieraConfig, grid: usize) -> Tensor<4> {
+    let HieraConfig { width, position_grid: side, .. } = *config;
+    let table = weights.values("pos_embed", &[1, width, side, side]);
+    let window = weights.values("pos_embed_window", &[1, width, POSITION_WINDOW, POSITION_WINDOW]);
+    let mut code = vec![0.0; grid * grid * width];
+    for channel in 0..width {
+        let stretched = stretch(&table[channel * side * side..][..side * side], side, grid);
+        let window = &window[channel * POSITION_WINDOW.pow(2)..][..POSITION_WINDOW.pow(2)];
+        for (place, stretched) in stretched.into_iter().enumerate() {
+            let [row, column] = [place / grid, place % grid].map(|at| at % POSITION_WINDOW);
+            code[place * width + channel] = stretched + window[row * POSITION_WINDOW + column];
+        }
+    }
+    Tensor::from_data(TensorData::new(code, [1, grid, grid, width]), (weights.device(), DType::F32))
+}
+
+/// Bicubic interpolation of a square table as PyTorch does it: a = -0.75, cell centres at half integers, no
+/// antialiasing, and the border repeated beyond the edge.
+fn stretch(table: &[f32], side: usize, target: usize) -> Vec<f32> {
+    let taps: Vec<_> = (0..target).map(|index| taps(index, side, target)).collect();
+    let mut stretched = Vec::with_capacity(target * target);
+    for (rows, row_weights) in &taps {
+        for (columns, column_weights) in &taps {
+            let along_row = |row: usize| -> f32 {
+                columns.iter().zip(column_weights).map(|(column, weight)| weight * table[row * side + column]).sum()
+            };
+            stretched.push(rows.iter().zip(row_weights).map(|(row, weight)| weight * along_row(*row)).sum());
+        }
+    }
+    stretched
+}
+
+/// Four cells around a target cell, and their weights.
+fn taps(index: usize, side: usize, target: usize) -> ([usize; 4], [f32; 4]) {
+    const A: f32 = -0.75;
+    let at = (index as f32 + 0.5) * (side as f32 / target as f32) - 0.5;
+    let first = at.floor();
+    let near = |x: f32| ((A + 2.0) * x - (A + 3.0)) * x * x + 1.0;
+    let far = |x: f32| ((A * x - 5.0 * A) * x + 8.0 * A) * x - 4.0 * A;
+    let t = at - first;
+    let cell = |offset: f32| (first + offset).clamp(0.0, (side - 1) as f32) as usize;
+    ([-1.0, 0.0, 1.0, 2.0].map(cell), [far(t + 1.0), near(t), near(1.0 - t), far(2.0 - t)])
+}
