@@ -12,6 +12,9 @@ mod custom_segmenter;
 #[path = "../examples/encode_folder.rs"]
 mod encode_folder;
 #[allow(dead_code)]
+#[path = "../examples/hover_preview.rs"]
+mod hover_preview;
+#[allow(dead_code)]
 #[path = "../examples/live_query.rs"]
 mod live_query;
 #[allow(dead_code)]
@@ -46,6 +49,11 @@ fn live_query_runs() {
 #[test]
 fn batch_prompts_runs() {
     batch_prompts::run(tempdir().unwrap().path()).unwrap();
+}
+
+#[test]
+fn hover_preview_runs() {
+    hover_preview::run().unwrap();
 }
 
 #[test]

@@ -11,7 +11,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 #[serde(rename_all = "snake_case")]
 pub enum MemoryStrategy {
     /// Read ahead and write behind: up to 64 MiB of images (21 chips of 1024×1024) read and not yet encoded, up to
-    /// 128 MiB of features (32 chips of SAM, 8 of SAM 2) encoded and not yet on disk.
+    /// 128 MiB of features (32 chips of SAM, 8 of SAM 2, 6 of SAM 3) encoded and not yet on disk.
     #[default]
     Balanced,
     /// One chip in each stage: a chip is read when the one before is encoded, and handed to the writer when the one

@@ -157,6 +157,14 @@ pub trait Segmenter: Send + Sync + std::fmt::Debug {
 
 /// One chip's features on the model's device, ready for prompts.
 ///
+/// Opening costs what bringing the features to the device costs; after that each prompt costs a pass of the decoder, some
+/// milliseconds. So a session is kept as long as prompts on its chip are likely, and answers any number of them: a preview
+/// of the mask under the pointer, as the QGIS plugins show it, is one point for each position. Prompts that are known
+/// together go in one call, which keeps every core busy; `examples/hover_preview.rs` does both.
+///
+/// A session answers one call at a time. Programs with several threads open a session for each, or keep one behind a lock,
+/// as the engines do.
+///
 /// # Contract
 /// - One [`Prediction`] for each prompt, in order; the same as when each prompt is asked alone, up to rounding.
 /// - A prompt with neither points, box nor mask is [`Error::InvalidArgument`], as is a point off the chip by more than

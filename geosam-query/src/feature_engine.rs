@@ -20,7 +20,7 @@ const PROMPTS_PER_CALL: usize = 16;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeatureQueryOptions {
     /// Most bytes of features that stay on the model's device between queries, default 512 MiB: 128 chips of SAM, 32
-    /// of SAM 2. The chip used last always stays.
+    /// of SAM 2, 25 of SAM 3. The chip used last always stays.
     pub max_opened_bytes: usize,
 }
 
