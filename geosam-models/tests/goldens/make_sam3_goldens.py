@@ -27,9 +27,12 @@ SIZE, FEATURES = 168, 32
 
 def seeded(module, prefix):
     """Rotation factors are computed, not drawn."""
-    state = {name: value for name, value in module.state_dict().items() if value.is_floating_point()}
-    drawn = {name: draw(prefix + name, tuple(value.shape)) for name, value in state.items()}
-    module.load_state_dict(module.state_dict() | drawn)
+    state = module.state_dict()
+    drawn = {k: draw(prefix + k, tuple(v.shape)) for k, v in state.items() if v.is_floating_point()}
+    if (name := "trunk.pos_embed") in state:  # its first row is that of a class token that there is not
+        _, rows, width = state[name].shape
+        drawn[name] = torch.cat([draw("class row", (1, 1, width)), draw(prefix + name, (1, rows - 1, width))], 1)
+    module.load_state_dict(state | drawn)
     return module.eval()
 
 
