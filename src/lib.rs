@@ -69,8 +69,9 @@ pub use geosam_io::{
     write_raster, write_vector,
 };
 pub use geosam_models::{
-    Checkpoint, DeviceChoice, ImageEncoderConfig, ModelOptions, Recognised, Sam, SamConfig, TensorSource,
-    TinyVitConfig, VitConfig, load_model, recognise, write_checkpoint, write_random_checkpoint,
+    Checkpoint, Container, DeviceChoice, HieraConfig, ImageEncoderConfig, Layout, ModelOptions,
+    PerceptionEncoderConfig, Recognised, Sam, SamConfig, TensorSource, TinyVitConfig, VitConfig, load_model, recognise,
+    write_checkpoint, write_random_checkpoint,
 };
 pub use geosam_query::{
     FeatureQueryEngine, FeatureQueryOptions, OnlineQueryCache, OnlineQueryEngine, OnlineQueryOptions, QueryResult,

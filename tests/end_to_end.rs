@@ -4,11 +4,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use geosam::{
-    BoundingBox, ChipSource, Crs, CrsTransform, Error, ExistingFolder, FeatureCacheBuilder, FeatureCacheConfig,
-    MaskFormat, ModelOptions, NoProgress, OnlineQueryCache, OnlineQueryOptions, Osr, OverlayStyle, PixelPoint, Points,
-    PredictOptions, PromptSet, RasterDataset, RasterInfo, RasterOptions, Sam, SamConfig, Shape, Tiling, ValueRange,
-    VectorizeOptions, Window, WorldPoint, load_model, open_folder, query_raster, write_logits, write_mask,
-    write_overlay, write_random_checkpoint, write_raster, write_vector,
+    BoundingBox, ChipRecord, ChipSource, Crs, CrsTransform, Error, ExistingFolder, FeatureCacheBuilder,
+    FeatureCacheConfig, FeatureFolder, FeatureStore, FolderOptions, ImageEncoderConfig, MaskFormat, ModelImage,
+    ModelOptions, ModelType, NoProgress, OnlineQueryCache, OnlineQueryOptions, Osr, OverlayStyle,
+    PerceptionEncoderConfig, PixelPoint, Points, PredictOptions, PromptSet, RasterDataset, RasterInfo, RasterOptions,
+    Sam, SamConfig, Segmenter, Shape, Tiling, ValueRange, VectorizeOptions, Window, WorldPoint, load_model,
+    open_folder, query_raster, write_logits, write_mask, write_overlay, write_random_checkpoint, write_raster,
+    write_vector,
 };
 use tempfile::TempDir;
 
@@ -17,7 +19,7 @@ use tempfile::TempDir;
 mod scene;
 use scene::Scene;
 
-/// A raster of 300 × 400 pixels, encoded with the smallest SAM (chips of 128 pixels).
+/// A raster of 300 × 400 pixels, encoded with a small model: the smallest SAM has chips of 128 pixels.
 struct Encoded {
     folder: TempDir,
     raster: Arc<RasterDataset>,
@@ -27,12 +29,16 @@ struct Encoded {
 
 impl Encoded {
     fn new() -> Self {
+        Self::with(&SamConfig::small())
+    }
+
+    fn with(config: &SamConfig) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("scene.tif");
         let scene = Scene::draw(Shape::new(300, 400), 1).unwrap();
         write_raster(&path, &scene.grid, &scene.pixels, Scene::BANDS, Some(0.0)).unwrap();
         let raster = Arc::new(RasterDataset::open(path.to_str().unwrap(), &RasterOptions::default()).unwrap());
-        let model = Arc::new(Sam::random(&SamConfig::small(), 0, &ModelOptions::default()).unwrap());
+        let model = Arc::new(Sam::random(config, 0, &ModelOptions::default()).unwrap());
         let features = folder.path().join("features");
         let encoded = Self { folder, raster, model, features };
         encoded.build(ExistingFolder::Resume).unwrap();
@@ -54,6 +60,73 @@ impl Encoded {
     fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
+}
+
+#[test]
+fn chips_have_the_size_of_the_model_in_the_folder_and_in_both_engines() {
+    for (config, model_type, side) in [
+        (SamConfig::small(), ModelType::Sam, 128),
+        (SamConfig::small_sam2(), ModelType::Sam2, 128),
+        (SamConfig::small_sam3(), ModelType::Sam3, 126),
+    ] {
+        let encoded = Encoded::with(&config);
+        let store = FeatureFolder::open(&encoded.features).unwrap();
+        let settings = store.settings().unwrap();
+        assert_eq!((settings.model_type, settings.chip), (model_type, Shape::square(side)));
+        assert_eq!(settings.stride, Tiling::HalfOverlap.stride(Shape::square(side)));
+        for chip in store.chips().unwrap() {
+            assert_eq!((chip.grid.shape, chip.dst_shape), (Shape::square(side), Shape::square(side)), "{model_type}");
+        }
+        let engine = open_folder(&encoded.features, encoded.model.clone()).unwrap();
+        let result = engine.query(&encoded.click(), PredictOptions { multimask: true }).unwrap();
+        assert_eq!((result.model_type, result.masks.shape()), (model_type, Shape::square(side)));
+        assert_eq!((result.masks.len(), result.scores.len()), (3, 3));
+        let live = query_raster(encoded.raster.clone(), encoded.model.clone(), OnlineQueryOptions::default()).unwrap();
+        let live = live.query(&encoded.click(), PredictOptions::default(), &mut OnlineQueryCache::new()).unwrap();
+        assert_eq!(live.masks.shape(), Shape::square(side));
+    }
+}
+
+/// Python geosam's defect in small: the encoder runs at the next whole number of patches, 140, and records 128.
+#[test]
+fn features_of_sam_3_at_another_size_are_refused_wherever_they_are() {
+    let encoded = Encoded::with(&SamConfig::small_sam3());
+    let larger = SamConfig {
+        image_encoder: match SamConfig::small_sam3().image_encoder {
+            ImageEncoderConfig::Perception(config) => {
+                ImageEncoderConfig::Perception(PerceptionEncoderConfig { image_size: 140, ..config })
+            }
+            _ => unreachable!("SAM 3's encoder is the Perception Encoder"),
+        },
+    };
+    let larger = Sam::random(&larger, 0, &ModelOptions::default()).unwrap();
+    let chip = ModelImage::new(Shape::square(128), vec![90; 3 * 128 * 128]).unwrap();
+    let mut features = larger.encode(&[chip]).unwrap().remove(0);
+    features.checkpoint_path = encoded.model.spec().reference_checkpoint_path().to_string_lossy().into_owned();
+    features.dst_shape = Shape::square(128);
+    let refused = encoded.model.open(&features).unwrap_err();
+    assert!(matches!(refused, Error::InvalidArgument { .. }), "{refused}");
+    let refused = refused.to_string();
+    assert!(refused.contains("encoded at 140×140 and recorded as 128×128, as Python geosam does"), "{refused}");
+    assert!(refused.contains("encode again with image size 126 (imgsz=126 in Python geosam)"), "{refused}");
+
+    let path = encoded.path("python");
+    let record = ChipRecord {
+        chip_id: "chip_000000".to_string(),
+        grid: encoded.raster.grid().window(Window::whole(features.src_shape)).unwrap(),
+        dst_shape: features.dst_shape,
+        source_path: encoded.raster.source_path().to_string(),
+        model_type: features.model_type,
+        checkpoint_path: features.checkpoint_path.clone(),
+        fingerprint: None,
+    };
+    let folder = FeatureFolder::create(&path, Arc::new(Osr), FolderOptions::default()).unwrap();
+    folder.put(&record, &features).unwrap();
+    folder.commit().unwrap();
+    drop(folder);
+    let refused = open_folder(&path, encoded.model.clone()).unwrap_err();
+    assert!(matches!(refused, Error::InvalidFile { .. }), "{refused}");
+    assert!(refused.to_string().contains("as Python geosam does by default"), "{refused}");
 }
 
 #[test]
