@@ -1,6 +1,8 @@
 //! Each command on good input.
 
-use geosam::{ChipSource, Pixels, RasterDataset, RasterOptions, Window, write_raster};
+use geosam::{
+    ChipSource, Pixels, RasterDataset, RasterOptions, SamConfig, Window, write_random_checkpoint, write_raster,
+};
 use serde_json::json;
 
 use crate::workspace::{SHAPE, Workspace};
@@ -83,6 +85,19 @@ fn the_grid_is_that_of_the_model_that_will_encode() {
         assert_eq!(sam3["chip"], json!([1008, 1008]));
     }
     assert!(w.ok("chips large.vrt --assume-crs EPSG:32633 --model sam3").contains("SAM 3"));
+}
+
+#[test]
+fn chips_are_as_large_as_the_input_of_the_checkpoint() {
+    let w = Workspace::new();
+    write_random_checkpoint(&w.path("sam3.pt"), &SamConfig::small_sam3(), 5).unwrap();
+    assert_eq!(w.json("info sam3.pt")["model_type"], json!("sam3"));
+    let encode = "encode scene.tif --checkpoint sam3.pt --out features --tiling non-overlapping";
+    // 300 × 400 pixels in chips of 126: three rows of four.
+    assert_eq!(w.json(encode)["written"], json!(12));
+    assert_eq!(w.json("info features")["model_type"], json!("sam3"));
+    let answer = w.json("query features --checkpoint sam3.pt --point 500100,4999900 --crs EPSG:32633");
+    assert_eq!(answer["results"][0]["shape"], json!([126, 126]));
 }
 
 #[test]
