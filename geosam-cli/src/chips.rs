@@ -64,8 +64,8 @@ impl Chips {
             }));
         } else {
             print_line(&format!(
-                "{} chips of {} × {} pixels over {} × {} ({})",
-                sampler.len(),
+                "{} of {} × {} pixels over {} × {} ({})",
+                if sampler.len() == 1 { "1 chip".to_string() } else { format!("{} chips", sampler.len()) },
                 chip.width,
                 chip.height,
                 shape.width,

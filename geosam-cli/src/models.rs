@@ -35,13 +35,13 @@ impl Models {
             return Ok(());
         }
         print_line(&format!(
-            "{:<18} {:<20} {:<6} {:<22} {:>5} {:>9}",
+            "{:<18} {:<20} {:<6} {:<22} {:>5} {:>10}",
             "id", "name", "type", "checkpoint", "input", "features"
         ));
         for d in MODEL_DEFINITIONS {
             let mib = d.model_type.feature_bytes() as f64 / f64::from(1 << 20);
             print_line(&format!(
-                "{:<18} {:<20} {:<6} {:<22} {:>5} {mib:>5.1} MiB",
+                "{:<18} {:<20} {:<6} {:<22} {:>5} {mib:>6.2} MiB",
                 d.model_id,
                 d.label,
                 d.model_type,

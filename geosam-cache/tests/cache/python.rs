@@ -10,8 +10,8 @@ use arrow_array::{Array, RecordBatch};
 use arrow_schema::DataType;
 use geosam_cache::{ExistingFolder, FeatureCacheConfig, FeatureFolder, FolderOptions, describe_feature_source};
 use geosam_core::{
-    Affine, ChipRecord, EncodedImageFeatures, Error, FeaturePayload, FeatureStore, FeatureTensor, GeoGrid, ModelType,
-    NoProgress, SameCrsOnly, Shape, Tiling, Window,
+    Affine, EncodedImageFeatures, Error, FeaturePayload, FeatureStore, FeatureTensor, GeoGrid, ModelType, NoProgress,
+    SameCrsOnly, Shape, Tiling, Window,
 };
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
@@ -19,6 +19,11 @@ use crate::support::{FakeModel, FakeRaster, builder_with};
 
 fn golden() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens/python_folder")
+}
+
+/// As Python geosam makes it with SAM 3 and its default image size.
+fn golden_sam3() -> PathBuf {
+    golden().with_file_name("python_folder_sam3")
 }
 
 /// The raster that the script drew.
@@ -63,41 +68,9 @@ fn a_folder_of_python_geosam_is_not_continued() {
     assert!(error.to_string().contains("does not record how it made them"), "{error}");
 }
 
-/// A folder as Python geosam records it: SAM 3 encoded at `encoded`, a whole number of patches, from chips of `recorded`.
-/// The values do not matter, so each map has one channel.
-fn sam3_folder(path: &Path, encoded: usize, recorded: usize) {
-    let shape = Shape::square(recorded);
-    let map = |side: usize| FeatureTensor::new(vec![1, 1, side, side], vec![0.5; side * side]).unwrap();
-    let patches = encoded / 14;
-    let features = EncodedImageFeatures {
-        model_type: ModelType::Sam3,
-        checkpoint_path: "/models/sam3.pt".to_string(),
-        src_shape: shape,
-        dst_shape: shape,
-        payload: FeaturePayload::Sam2 {
-            image_embed: map(patches),
-            high_res_feats: vec![map(4 * patches), map(2 * patches)],
-        },
-    };
-    let record = ChipRecord {
-        chip_id: "chip_000000".to_string(),
-        grid: GeoGrid { shape, ..grid() },
-        dst_shape: shape,
-        source_path: "/tmp/fields.tif".to_string(),
-        model_type: ModelType::Sam3,
-        checkpoint_path: "/models/sam3.pt".to_string(),
-        fingerprint: None,
-    };
-    let folder = FeatureFolder::create(path, Arc::new(SameCrsOnly), FolderOptions::default()).unwrap();
-    folder.put(&record, &features).unwrap();
-    folder.commit().unwrap();
-}
-
 #[test]
 fn a_folder_of_sam_3_at_pythons_default_size_is_refused_when_it_is_opened() {
-    let path = tempfile::tempdir().unwrap();
-    sam3_folder(path.path(), 1036, 1024);
-    let error = FeatureFolder::open(path.path()).unwrap_err();
+    let error = FeatureFolder::open(golden_sam3()).unwrap_err();
     assert!(matches!(error, Error::InvalidFile { .. }), "{error}");
     let message = error.to_string();
     for part in [
@@ -105,21 +78,27 @@ fn a_folder_of_sam_3_at_pythons_default_size_is_refused_when_it_is_opened() {
         "expected sam3 features encoded at 1008×1008",
         "encoded at 1036×1036 and recorded as 1024×1024",
         "every click would land 1.2 % too near the top left",
-        "encode again with image size 1008 (imgsz=1008 in Python geosam)",
+        "encode again with image size 1008 (imgsz=1008 in Python geosam), or with `geosam encode`",
     ] {
         assert!(message.contains(part), "{message}");
     }
-    // The remedy works in the same folder.
-    let options = FolderOptions { existing: ExistingFolder::Overwrite, ..FolderOptions::default() };
-    FeatureFolder::create(path.path(), Arc::new(SameCrsOnly), options).unwrap();
+    let error = describe_feature_source(golden_sam3()).unwrap_err();
+    assert_eq!(error.to_string(), message);
+
+    // A chip file alone tells as much, to the model that is to decode it.
+    let chip = EncodedImageFeatures::load_pt(&golden_sam3().join("features/chip_000000.pt")).unwrap();
+    let error = chip.check_encode_size(1008).unwrap_err().to_string();
+    assert!(error.contains("encoded at 1036×1036 and recorded as 1024×1024"), "{error}");
 }
 
 #[test]
-fn a_folder_of_sam_3_at_1008_opens_whoever_made_it() {
-    let path = tempfile::tempdir().unwrap();
-    sam3_folder(path.path(), 1008, 1008);
-    let folder = FeatureFolder::open(path.path()).unwrap();
-    folder.get("chip_000000").unwrap().check_encode_size(ModelType::Sam3.image_size()).unwrap();
+fn what_was_encoded_at_pythons_default_size_can_be_encoded_again_in_its_place() {
+    let copy = tempfile::tempdir().unwrap();
+    std::fs::copy(golden_sam3().join("manifest.parquet"), copy.path().join("manifest.parquet")).unwrap();
+    let config = FeatureCacheConfig { existing: ExistingFolder::Overwrite, ..FeatureCacheConfig::default() };
+    let raster = Arc::new(FakeRaster::new(20, 28));
+    builder_with(raster, Arc::new(FakeModel::new()), copy.path(), config).build(&NoProgress).unwrap();
+    FeatureFolder::open(copy.path()).unwrap();
 }
 
 #[test]

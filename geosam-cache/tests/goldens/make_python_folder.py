@@ -1,8 +1,9 @@
-"""Make `python_folder/` with Python geosam's own FeatureCacheBuilder, for the tests of this crate.
+"""Make `python_folder/` and `python_folder_sam3/` with Python geosam's own FeatureCacheBuilder, for the tests of this crate.
 
 Run in the reference environment; versions that made the files: geosam 0.1.3, geopandas 1.2.0, pyarrow 26.0.1,
-torch 2.15. The model is replaced by one whose features are eight bytes of the chip, so that the files stay small.
-The folder is made in /tmp, which is what `feature_path` records, and copied beside this script.
+torch 2.15. The model is replaced, so that the files stay small: by one whose features are eight bytes of the chip, and by
+one whose features are a single channel of SAM 3's embedding at 1036, as Python geosam makes it by default.
+The folders are made in /tmp, which is what `feature_path` records, and copied beside this script.
 """
 
 import shutil
@@ -34,6 +35,29 @@ class TinyAdapter:
         )
 
 
+class Sam3Adapter:
+    """The image size that Python geosam asks for, 1024, and what becomes of it in the encoder: 74 patches of 14 pixels."""
+
+    def __init__(self, spec):
+        self.spec = spec
+
+    def encode_image(self, image):
+        return EncodedImageFeatures(
+            model_type="sam3",
+            checkpoint_path="/models/sam3.pt",
+            src_shape=tuple(int(n) for n in image.shape[:2]),
+            dst_shape=(self.spec.imgsz, self.spec.imgsz),
+            features={"image_embed": torch.full((1, 1, 74, 74), 0.5), "high_res_feats": []},
+        )
+
+
+def build(adapter, spec, name, raster, **grid):
+    engines.build_model_adapter = lambda spec: adapter
+    engines.FeatureCacheBuilder(RasterDataset(raster), spec, MADE / name, **grid).build()
+    shutil.rmtree(HERE / name, ignore_errors=True)
+    shutil.copytree(MADE / name, HERE / name)
+
+
 def main():
     shutil.rmtree(MADE, ignore_errors=True)
     MADE.mkdir()
@@ -49,14 +73,10 @@ def main():
     ) as file:
         file.write(pixels)
 
-    engines.build_model_adapter = lambda spec: TinyAdapter()
     spec = ModelSpec(model_type="sam", checkpoint_path="/models/sam_b.pt")
-    builder = engines.FeatureCacheBuilder(
-        RasterDataset(raster), spec, MADE / "python_folder", chip_size=16, stride=8
-    )
-    builder.build()
-    shutil.rmtree(HERE / "python_folder", ignore_errors=True)
-    shutil.copytree(MADE / "python_folder", HERE / "python_folder")
+    build(TinyAdapter(), spec, "python_folder", raster, chip_size=16, stride=8)
+    spec = ModelSpec(model_type="sam3", checkpoint_path="/models/sam3.pt")
+    build(Sam3Adapter(spec), spec, "python_folder_sam3", raster)
 
 
 if __name__ == "__main__":
