@@ -1,7 +1,7 @@
-//! Where the time of answering prompts goes, on a chip of 1024 × 1024 pixels: one click operator by operator, then whole
+//! Where the time of answering prompts goes, on a chip of the model's size: one click operator by operator, then whole
 //! answers.
 //!
-//!     cargo bench -p geosam-models --bench decoder
+//!     cargo bench -p geosam-models --bench decoder -- [sam|sam2|sam3]…          (default: all)
 //!
 //! Of the runs the fastest is shown: on a shared machine it is the one that was disturbed least.
 
@@ -10,22 +10,62 @@
 use std::time::Instant;
 
 use geosam_core::{
-    EncodedImageFeatures, FeaturePayload, FeatureTensor, Label, ModelType, PixelPoint, PixelPrompt, PredictOptions,
-    PromptSession, Result, Segmenter, Shape,
+    Error, Label, ModelImage, PixelPoint, PixelPrompt, PredictOptions, PromptSession, Result, Segmenter, Shape,
 };
 use geosam_models::profile::profile;
-use geosam_models::{ImageEncoderConfig, ModelOptions, Sam, SamConfig, VitConfig};
+use geosam_models::{
+    HieraConfig, ImageEncoderConfig, ModelOptions, PerceptionEncoderConfig, Sam, SamConfig, VitConfig,
+};
 
 const RUNS: usize = 21;
 
 fn main() -> Result<()> {
-    // The decoder of the published models behind an encoder of one narrow block, which is not timed.
-    let encoder = VitConfig { width: 32, depth: 1, heads: 1, global_attention: vec![], ..VitConfig::vit_b() };
-    let model =
-        Sam::random(&SamConfig { image_encoder: ImageEncoderConfig::Vit(encoder) }, 0, &ModelOptions::default())?;
-    let features = features(&model)?;
+    // `cargo bench` adds a flag of its own.
+    let mut families: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with("--")).collect();
+    if families.is_empty() {
+        families = ["sam", "sam2", "sam3"].map(String::from).to_vec();
+    }
+    for family in families {
+        println!("{family}, {} threads", std::thread::available_parallelism().map_or(1, usize::from));
+        bench(&SamConfig { image_encoder: narrow_encoder(&family)? })?;
+    }
+    Ok(())
+}
+
+/// The published models' input and features from a narrow encoder, which is not timed.
+fn narrow_encoder(family: &str) -> Result<ImageEncoderConfig> {
+    Ok(match family {
+        "sam" => ImageEncoderConfig::Vit(VitConfig {
+            width: 32,
+            depth: 1,
+            heads: 1,
+            global_attention: vec![],
+            ..VitConfig::vit_b()
+        }),
+        "sam2" => ImageEncoderConfig::Hiera(HieraConfig {
+            width: 16,
+            depths: [1; 4],
+            global_attention: vec![],
+            ..HieraConfig::tiny()
+        }),
+        "sam3" => ImageEncoderConfig::Perception(PerceptionEncoderConfig {
+            width: 32,
+            depth: 1,
+            heads: 1,
+            mlp: 32,
+            global_attention: vec![],
+            ..PerceptionEncoderConfig::sam3()
+        }),
+        _ => return Err(Error::invalid_argument("family", "sam, sam2 or sam3", family)),
+    })
+}
+
+fn bench(config: &SamConfig) -> Result<()> {
+    let model = Sam::random(config, 0, &ModelOptions::default())?;
+    let side = config.image_size();
+    let rgb = (0..3 * side * side).map(|i| (i * 7919 % 251) as u8).collect();
+    let features = model.encode(&[ModelImage::new(Shape::square(side), rgb)?])?.remove(0);
     let session = model.open(&features)?;
-    println!("{} threads", std::thread::available_parallelism().map_or(1, usize::from));
 
     let mut profiles = Vec::new();
     for _ in 0..RUNS {
@@ -42,6 +82,7 @@ fn main() -> Result<()> {
         let masks = if multimask { 3 } else { 1 };
         println!("{:<36}{milliseconds:>9.2} ms each", format!("{prompts} clicks at once, {masks} masks each"));
     }
+    println!();
     Ok(())
 }
 
@@ -53,17 +94,6 @@ fn answer(session: &dyn PromptSession, prompts: usize, multimask: bool) -> Resul
 fn click(column: f64) -> PixelPrompt {
     let points = vec![PixelPoint::new(column, 500.0)];
     PixelPrompt { points, labels: vec![Label::Foreground], ..PixelPrompt::default() }
-}
-
-fn features(model: &Sam) -> Result<EncodedImageFeatures> {
-    let values = (0..256 * 64 * 64u64).map(|i| ((i * 7919 % 1009) as f32 / 504.5 - 1.0) * 1.7).collect();
-    Ok(EncodedImageFeatures {
-        model_type: ModelType::Sam,
-        checkpoint_path: model.spec().reference_checkpoint_path().to_string_lossy().into_owned(),
-        src_shape: Shape::square(1024),
-        dst_shape: Shape::square(1024),
-        payload: FeaturePayload::Sam(FeatureTensor::new(vec![1, 256, 64, 64], values)?),
-    })
 }
 
 /// Milliseconds.

@@ -1,12 +1,12 @@
 //! Where the time of encoding a chip goes, operator by operator.
 //!
-//!     cargo bench -p geosam-models --bench encoder -- [sam_b|sam_l|sam_h|mobile_sam]…          (default: sam_b mobile_sam)
+//!     cargo bench -p geosam-models --bench encoder -- [MODEL]…          (identifiers of the registry; default: sam_b mobile_sam)
 //!
 //! Of each model's runs the fastest is shown: on a shared machine it is the one that was disturbed least.
 
 #![allow(clippy::print_stdout, missing_docs)]
 
-use geosam_core::{Error, ModelImage, Result, Segmenter, Shape};
+use geosam_core::{ModelImage, Result, Segmenter, Shape};
 use geosam_models::profile::profile;
 use geosam_models::{ModelOptions, Sam, SamConfig};
 
@@ -19,13 +19,7 @@ fn main() -> Result<()> {
         models = ["sam_b", "mobile_sam"].map(String::from).to_vec();
     }
     for name in models {
-        let config = match name.as_str() {
-            "sam_b" => SamConfig::vit_b(),
-            "sam_l" => SamConfig::vit_l(),
-            "sam_h" => SamConfig::vit_h(),
-            "mobile_sam" => SamConfig::mobile(),
-            _ => return Err(Error::invalid_argument("model", "sam_b, sam_l, sam_h or mobile_sam", name)),
-        };
+        let config = SamConfig::by_id(&name)?;
         let model = Sam::random(&config, 0, &ModelOptions::default())?;
         let image = image(config.image_size())?;
         let mut profiles = Vec::new();

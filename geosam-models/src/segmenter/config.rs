@@ -1,6 +1,6 @@
 //! Architecture of a model: which image encoder it has. The rest follows from that.
 
-use geosam_core::ModelType;
+use geosam_core::{ModelDefinition, ModelType, Result};
 
 use crate::sam::{TinyVitConfig, VitConfig};
 use crate::sam2::HieraConfig;
@@ -67,6 +67,33 @@ impl SamConfig {
     #[must_use]
     pub fn sam3() -> Self {
         Self { image_encoder: ImageEncoderConfig::Perception(PerceptionEncoderConfig::sam3()) }
+    }
+
+    /// The architecture of a model of the registry, by its identifier.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`](geosam_core::Error::InvalidArgument) for an unknown identifier, listing the known ones.
+    ///
+    /// # Examples
+    /// ```
+    /// use geosam_models::SamConfig;
+    ///
+    /// assert_eq!(SamConfig::by_id("sam2.1_t")?, SamConfig::hiera_tiny());
+    /// # Ok::<(), geosam_core::Error>(())
+    /// ```
+    pub fn by_id(model_id: &str) -> Result<Self> {
+        Ok(match ModelDefinition::by_id(model_id)?.model_id {
+            "sam_b" => Self::vit_b(),
+            "sam_l" => Self::vit_l(),
+            "sam_h" => Self::vit_h(),
+            "mobile_sam" => Self::mobile(),
+            "sam2_t" | "sam2.1_t" => Self::hiera_tiny(),
+            "sam2_s" | "sam2.1_s" => Self::hiera_small(),
+            "sam2_b" | "sam2.1_b" => Self::hiera_base_plus(),
+            "sam2_l" | "sam2.1_l" => Self::hiera_large(),
+            "sam3" | "sam3.1_multiplex" => Self::sam3(),
+            other => unreachable!("{other} is in the registry without an architecture"),
+        })
     }
 
     /// A small SAM for tests and demonstrations: a ViT of width 64 and two blocks on images of 128 × 128 pixels. There
