@@ -4,8 +4,10 @@
 //! cargo bench --bench speed -- --checkpoint sam_b.pt --chip chip.u8 --encodes 3 --decodes 20
 //! ```
 //!
-//! `--chip` holds RGB bytes of 1024 × 1024 pixels (default: noise); `--features FILE` receives the features, f32
-//! little-endian. Chips are prepared as Python geosam 0.1 does, so that both sides do the same work.
+//! `--chip` holds RGB bytes of a chip of the model's size, 1024 × 1024 pixels and 1008 × 1008 for SAM 3 (default: noise);
+//! `--features FILE` receives the features, f32 little-endian. Chips are prepared as Python geosam 0.1 does, so that both
+//! sides do the same work. Decoding is what a hover preview does: one click after the other on the same chip, alone or
+//! 16 in a call.
 
 #![allow(missing_docs)]
 
@@ -16,8 +18,6 @@ use geosam::{
     Error, Label, ModelImage, ModelOptions, PixelPoint, PixelPrompt, PredictOptions, Preprocess, Result, Segmenter,
     Shape, load_model,
 };
-
-const SIDE: usize = 1024;
 
 #[derive(Default)]
 struct Arguments {
@@ -59,7 +59,7 @@ fn main() -> Result<()> {
         ));
     };
     let model = load_model(checkpoint, &ModelOptions { preprocess: Preprocess::Geosam01, ..Default::default() })?;
-    let image = [chip(arguments.chip.as_deref())?];
+    let image = [chip(arguments.chip.as_deref(), model.spec().image_size)?];
 
     let mut features = model.encode(&image)?;
     let mut encode = Vec::new();
@@ -111,10 +111,10 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-fn chip(path: Option<&Path>) -> Result<ModelImage> {
+fn chip(path: Option<&Path>, side: usize) -> Result<ModelImage> {
     let bytes = match path {
         Some(path) => std::fs::read(path).map_err(|source| Error::io("read", path, source))?,
-        None => (0..3 * SIDE * SIDE).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect(),
+        None => (0..3 * side * side).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect(),
     };
-    ModelImage::new(Shape::square(SIDE), bytes)
+    ModelImage::new(Shape::square(side), bytes)
 }
