@@ -4,7 +4,7 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData, s};
 use geosam_core::Result;
 use safetensors::SafeTensors;
 
@@ -75,17 +75,22 @@ impl Golden {
         Self(std::fs::read(Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/goldens").join(file)).unwrap())
     }
 
-    /// Bytes of a tensor of bytes.
+    /// Bytes of a tensor.
     pub(crate) fn bytes(&self, name: &str) -> Vec<u8> {
         SafeTensors::deserialize(&self.0).unwrap().tensor(name).unwrap().data().to_vec()
     }
 
     /// ‖actual - expected‖ / ‖expected‖ over all elements; the number of elements must agree.
     pub(crate) fn error<const D: usize>(&self, name: &str, actual: Tensor<D>) -> f64 {
-        let file = SafeTensors::deserialize(&self.0).unwrap();
-        let bytes = file.tensor(name).unwrap().data().to_vec();
-        let expected: Vec<f32> = bytes.chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
+        let expected: Vec<f32> =
+            self.bytes(name).chunks_exact(4).map(|b| f32::from_le_bytes(b.try_into().unwrap())).collect();
         relative_error(actual, &expected)
+    }
+
+    /// [`Self::error`], of a tensor of which one element in `sampling` is stored, from the first on.
+    pub(crate) fn sampled_error<const D: usize>(&self, name: &str, actual: Tensor<D>, sampling: usize) -> f64 {
+        let count = actual.dims().iter().product::<usize>();
+        self.error(name, actual.reshape([count]).slice_dim(0, s![..; sampling as isize]))
     }
 }
 

@@ -245,3 +245,6 @@ fn taps(index: usize, side: usize, target: usize) -> ([usize; 4], [f32; 4]) {
     let cell = |offset: f32| (first + offset).clamp(0.0, (side - 1) as f32) as usize;
     ([-1.0, 0.0, 1.0, 2.0].map(cell), [far(t + 1.0), near(t), near(1.0 - t), far(2.0 - t)])
 }
+
+#[cfg(test)]
+mod tests;

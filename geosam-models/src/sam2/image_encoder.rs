@@ -97,3 +97,6 @@ fn twice_as_large(x: Tensor<4>) -> Tensor<4> {
     let x = x.reshape([batch, height, 1, width, 1, channels]).expand([batch, height, 2, width, 2, channels]);
     x.reshape([batch, 2 * height, 2 * width, channels])
 }
+
+#[cfg(test)]
+mod tests;

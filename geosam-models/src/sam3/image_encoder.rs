@@ -32,3 +32,6 @@ impl ImageEncoder {
         self.sam2_convs.forward(self.trunk.forward(images))
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -100,3 +100,6 @@ fn rotary(side: usize, head: usize, scale: f64, device: &Device) -> RotaryPositi
     };
     RotaryPosition { cos: table(f64::cos), sin: table(f64::sin) }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Intermediate and final outputs of a small SAM 3 image encoder, as clicks use it, for the parity tests of geosam-models.
+"""Intermediate and final outputs of a small SAM 3, of its image encoder and of the head that answers clicks, for the
+parity tests of geosam-models.
 
     make_sam3_goldens.py [OUT_DIR]             (default: beside this script)
 
@@ -20,6 +21,7 @@ from sam3.model.necks import Sam3DualViTDetNeck
 from sam3.model.position_encoding import PositionEmbeddingSine
 from sam3.model.vitdet import ViT
 from sam3.sam.mask_decoder import MaskDecoder
+from sam3.sam.prompt_encoder import PromptEncoder
 from sam3.sam.transformer import TwoWayTransformer
 
 SIZE, FEATURES = 168, 32
@@ -51,8 +53,11 @@ def main():
     neck = Sam3DualViTDetNeck(trunk, position_encoding, d_model=FEATURES, add_sam2_neck=True)
     neck = seeded(neck, "detector.backbone.vision_backbone.")
     transformer = TwoWayTransformer(depth=2, embedding_dim=FEATURES, mlp_dim=2048, num_heads=8)
-    decoder = MaskDecoder(transformer_dim=FEATURES, transformer=transformer, use_high_res_features=True)
-    decoder = seeded(decoder, "tracker.sam_mask_decoder.")
+    decoder = seeded(MaskDecoder(
+        transformer_dim=FEATURES, transformer=transformer, iou_head_hidden_dim=FEATURES, use_high_res_features=True,
+        iou_prediction_use_sigmoid=True, pred_obj_scores=True, pred_obj_scores_mlp=True,
+        dynamic_multimask_via_stability=True), "tracker.sam_mask_decoder.")
+    prompt_encoder = seeded(PromptEncoder(FEATURES, (12, 12), (SIZE, SIZE), 16), "tracker.sam_prompt_encoder.")
 
     found = {}
     for name, module in {"ln_pre": trunk.ln_pre, **{f"blocks.{i}": b for i, b in enumerate(trunk.blocks)}}.items():
@@ -61,8 +66,14 @@ def main():
         _, _, (high0, high1, low, _), _ = neck(images)
         found["image_embed"] = low + draw("tracker.no_mem_embed", (1, 1, FEATURES)).reshape(1, FEATURES, 1, 1)
         found |= {"high_res_feats.0": decoder.conv_s0(high0), "high_res_feats.1": decoder.conv_s1(high1)}
+
+        click = torch.tensor([[[40.25, 71.5]]]), torch.tensor([[1]])
+        sparse, dense = prompt_encoder(points=click, boxes=None, masks=None)
+        found["logits"], found["scores"], _, _ = decoder(
+            found["image_embed"], prompt_encoder.get_dense_pe(), sparse, dense, True, False,
+            [found["high_res_feats.0"], found["high_res_feats.1"]])
     found = {name: value.contiguous().numpy() for name, value in found.items()}
-    save_file(found, out / "sam3_encoder.safetensors")
+    save_file(found, out / "sam3.safetensors")
 
 
 if __name__ == "__main__":
