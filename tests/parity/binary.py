@@ -58,15 +58,35 @@ class Binary:
         return Answer(told.get("chip_id") or "", [float(v) for v in told["transform"]], tensors["masks"].astype(bool),
                       tensors["scores"].astype(np.float32), tensors["low_res"])
 
-    def network_input(self, raster, window, compat=True, **options):
-        """What the network receives for a window (column, row, width, height), f32 [3, 1024, 1024]."""
+    def predict_chip(self, checkpoint, chip, prompt):
+        """Answer a PixelPrompt from one chip file."""
+        with tempfile.TemporaryDirectory(dir=self.work) as folder:
+            out, mask = pathlib.Path(folder) / "answer.safetensors", pathlib.Path(folder) / "mask"
+            arguments = [f"--point={x!r},{y!r},{label}" for x, y, label in prompt.points]
+            if prompt.box:
+                arguments.append("--box=" + ",".join(map(repr, prompt.box)))
+            if prompt.mask is not None:
+                prompt.mask.astype("<f4").tofile(mask)
+                arguments.append(f"--mask={mask}")
+            if prompt.multimask:
+                arguments.append("--multimask")
+            self.run(self.examples / "predict_chip", checkpoint, chip, out, *arguments)
+            tensors = load_file(out)
+        return Answer("", [], tensors["masks"].astype(bool), tensors["scores"], tensors["low_res"])
+
+    def load_checkpoint(self, checkpoint):
+        """Bytes of the tensors that a model is made of, and resident memory before and at the peak of loading it."""
+        return json.loads(self.run(self.examples / "load_checkpoint", checkpoint))
+
+    def network_input(self, family, raster, window, compat=True, **options):
+        """What the network of a family receives for a window (column, row, width, height), f32 [3, side, side]."""
         pixels, told = self.read_window(raster, window, **options)
         with tempfile.TemporaryDirectory(dir=self.work) as folder:
             path, out = pathlib.Path(folder) / "pixels", pathlib.Path(folder) / "input"
             pixels.tofile(path)
-            self.run(self.examples / "network_input", path, told["dtype"], *pixels.shape,
+            self.run(self.examples / "network_input", family.model_type, path, told["dtype"], *pixels.shape,
                      "geosam-0.1" if compat else "standard", out)
-            return np.fromfile(out, np.float32).reshape(3, 1024, 1024)
+            return np.fromfile(out, np.float32).reshape(3, family.side, family.side)
 
     def read_window(self, raster, window, **options):
         """The pixels [bands, height, width] of a window, as our raster reader gives them, and the raster's grid."""

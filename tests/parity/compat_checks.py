@@ -8,9 +8,9 @@ import numpy as np
 import pandas as pd
 
 import geosam_reference as reference
-from checks import FEATURES
+from checks import bounds
 from geosam_reference import Answer
-from scenes import CITY, COAST, FIELDS, LONLAT, PATCH, POINT, RELIEF, TALL, THREE, TOWN, Scene
+from scenes import BLOCK, CITY, COAST, FIELDS, LONLAT, PATCH, POINT, RELIEF, TALL, THREE, TOWN, Scene
 
 REQUIRED_COLUMNS = ["feature_path", "chip_id", "source_path", "checkpoint_path", "model_type", "transform", "shape",
                     "crs", "dst_shape", "chip_center_x", "chip_center_y", "geometry"]
@@ -19,7 +19,7 @@ JSON_COLUMNS = {"transform", "shape", "dst_shape"}
 
 @dataclasses.dataclass(frozen=True)
 class Case:
-    """A scene cut into chips; None stands for both sides' defaults (1024, half a chip)."""
+    """A scene cut into chips; None stands for both sides' defaults (the model's size, half a chip)."""
 
     scene: Scene
     chip: int | None = None
@@ -38,22 +38,27 @@ class Case:
 
 CASES = (Case(PATCH), Case(FIELDS), Case(CITY), Case(TOWN), Case(RELIEF), Case(COAST), Case(TALL, 512, 512, prompts=(POINT, THREE)),
          Case(CITY, 1500), Case(FIELDS, 640, 384, (4, 3, 2), (POINT, THREE, LONLAT)))
-QUICK_CASES = CASES[:3]
-FURTHER_SEEDS = (Case(PATCH), Case(FIELDS), Case(TOWN))
-LARGE_MODEL = (Case(PATCH), Case(FIELDS), Case(TOWN))
-
+FEW = (Case(PATCH), Case(FIELDS), Case(TOWN))
+# The cases of a model for each seed: the faster its encoder, the more.
+PLANS = {
+    "mobile_sam": (CASES, FEW, FEW),
+    "sam_b": (FEW, FEW[:1]),
+    "sam2_t": ((*FEW, Case(CITY), Case(RELIEF)), FEW),
+    "sam2.1_s": (FEW,),
+    "sam2_b": (FEW,),
+    "sam2.1_l": ((Case(PATCH), Case(TOWN)),),
+    "sam3": ((Case(PATCH), Case(BLOCK)),),
+}
+QUICK = {"mobile_sam": CASES[:3]}
 
 AWKWARD_WINDOWS = [(3, 5, width, height) for width, height in (
     (1, 1), (2, 3), (1, 900), (37, 911), (777, 1023), (1023, 1024), (1025, 1024), (1337, 1000), (1490, 1140), (1024, 3))]
 
 
-def plan(model, seed_index, quick):
-    """The cases of one checkpoint: the small model takes them all, the large one and further seeds a part."""
-    if model == "mobile_sam":
-        cases = CASES if seed_index == 0 else FURTHER_SEEDS
-    else:
-        cases = LARGE_MODEL if seed_index == 0 else LARGE_MODEL[:1]
-    return [case for case in cases if case in QUICK_CASES][: 3 if model == "mobile_sam" else 1] if quick else list(cases)
+def plan(model, quick):
+    """The cases of a model, a tuple for each seed that it is checked with."""
+    plans = PLANS.get(model, (FEW[:1],))
+    return (QUICK.get(model, plans[0][:1]),) if quick else plans
 
 
 def reference_folder(store, case, raster, checkpoint):
@@ -92,7 +97,7 @@ def check_case(report, binary, store, case, model, seed, checkpoint):
     for prompt, expected in zip(prompts, their_answers):
         try:
             answer = binary.query(theirs, checkpoint, prompt)
-            report.answer("ours, their folder", f"{name}: {prompt.name}", answer, expected)
+            report.answer("ours, their folder", f"{name}: {prompt.name}", answer, expected, bounds(model))
         except Exception as error:  # noqa: BLE001 a failed step is a failed check
             report.error("ours, their folder", f"{name}: {prompt.name}", error)
 
@@ -105,19 +110,19 @@ def check_case(report, binary, store, case, model, seed, checkpoint):
         return
     check_manifest(report, name, ours, theirs)
     check_summary(report, binary, name, ours, theirs)
-    check_features(report, name, ours, theirs)
+    check_features(report, name, ours, theirs, bounds(model))
 
     try:
         crossed = reference.answers_from_folder(ours, checkpoint, prompts)
         for prompt, answer, expected in zip(prompts, crossed, their_answers):
-            report.answer("theirs, our folder", f"{name}: {prompt.name}", answer, expected)
+            report.answer("theirs, our folder", f"{name}: {prompt.name}", answer, expected, bounds(model))
     except Exception as error:  # noqa: BLE001
         report.error("theirs, our folder", name, error)
 
     for prompt, expected in zip(prompts, their_answers):
         try:
             answer = binary.query(ours, checkpoint, prompt)
-            report.answer("ours, our folder", f"{name}: {prompt.name}", answer, expected)
+            report.answer("ours, our folder", f"{name}: {prompt.name}", answer, expected, bounds(model))
         except Exception as error:  # noqa: BLE001
             report.error("ours, our folder", f"{name}: {prompt.name}", error)
 
@@ -167,7 +172,7 @@ def facts(summary):
     return summary.crs_text, tuple(summary.extent), summary.chip_count, summary.pixel_area
 
 
-def check_features(report, name, ours_folder, theirs_folder):
+def check_features(report, name, ours_folder, theirs_folder, allowed):
     """Python geosam loads every chip file of ours and finds the same features in it."""
     from geosam.models import EncodedImageFeatures
 
@@ -179,10 +184,13 @@ def check_features(report, name, ours_folder, theirs_folder):
         except Exception as error:  # noqa: BLE001
             report.error("encode", f"{name}: {chip}", error)
             continue
-        described = [(e.model_type, e.checkpoint_path, tuple(e.src_shape), tuple(e.dst_shape), e.feature_kind,
-                      str(e.features.dtype)) for e in (ours, theirs)]
+        described, tensors = zip(*((
+            (e.model_type, e.checkpoint_path, tuple(e.src_shape), tuple(e.dst_shape), e.feature_kind),
+            reference.tensors(e.features)) for e in (ours, theirs)))
         report.equal("encode", f"{name}: {chip}", "fields", *described)
-        report.close("encode", f"{name}: {chip}", "features", ours.features.numpy(), theirs.features.numpy(), FEATURES)
+        report.equal("encode", f"{name}: {chip}", "tensors", *([(key, v.dtype) for key, v in t.items()] for t in tensors))
+        for key, theirs in tensors[1].items():
+            report.close("encode", f"{name}: {chip}", key, tensors[0].get(key, 0), theirs, allowed.features)
 
 
 def check_online(report, binary, store, scene, model, seed, checkpoint):
@@ -195,7 +203,7 @@ def check_online(report, binary, store, scene, model, seed, checkpoint):
     for prompt, theirs in zip(prompts, expected):
         try:
             ours = binary.query(raster, checkpoint, prompt)
-            report.answer("live query", f"{name}: {prompt.name}", ours, theirs, chips=False)
+            report.answer("live query", f"{name}: {prompt.name}", ours, theirs, bounds(model), chips=False)
         except Exception as error:  # noqa: BLE001
             report.error("live query", f"{name}: {prompt.name}", error)
 
@@ -204,13 +212,13 @@ def check_network_input(report, binary, store, case, checkpoint):
     """The bytes that enter the network, chip by chip: all equal."""
     raster = case.scene.write(binary.work / "rasters")
     folder, inputs = reference_folder(store, case, raster, checkpoint)
-    manifest = pd.read_parquet(folder / "manifest.parquet")
+    manifest, family = pd.read_parquet(folder / "manifest.parquet"), reference.family(checkpoint)
     for chip_id, transform, shape, expected in zip(manifest.chip_id, manifest["transform"], manifest["shape"], inputs):
-        name = f"{case}: {chip_id}"
+        name = f"{family.model_type} {case}: {chip_id}"
         try:
-            ours = binary.network_input(raster, window(case.scene, json.loads(transform), json.loads(shape)),
+            ours = binary.network_input(family, raster, window(case.scene, json.loads(transform), json.loads(shape)),
                                         bands=case.bands)
-            report.same_bytes("network input", name, "bytes that differ", reference.input_bytes(ours), expected)
+            report.same_bytes("network input", name, "bytes that differ", reference.input_bytes(ours, family), expected)
         except Exception as error:  # noqa: BLE001
             report.error("network input", name, error)
 
@@ -220,14 +228,14 @@ def check_network_input_shapes(report, binary, checkpoint):
     import rasterio
     from rasterio.windows import Window
 
-    raster = CITY.write(binary.work / "rasters")
+    raster, family = CITY.write(binary.work / "rasters"), reference.family(checkpoint)
     with rasterio.open(raster) as dataset:
         images = [np.ascontiguousarray(np.moveaxis(dataset.read(window=Window(*at)), 0, -1)) for at in AWKWARD_WINDOWS]
     for at, expected in zip(AWKWARD_WINDOWS, reference.network_bytes(checkpoint, images)):
-        name = f"{CITY.name} window of {at[2]} × {at[3]}"
+        name = f"{family.model_type} {CITY.name} window of {at[2]} × {at[3]}"
         try:
-            ours = binary.network_input(raster, at)
-            report.same_bytes("network input", name, "bytes that differ", reference.input_bytes(ours), expected)
+            ours = binary.network_input(family, raster, at)
+            report.same_bytes("network input", name, "bytes that differ", reference.input_bytes(ours, family), expected)
         except Exception as error:  # noqa: BLE001
             report.error("network input", name, error)
 

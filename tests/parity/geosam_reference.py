@@ -7,14 +7,17 @@
         answer one query from that cache; RESULT.npz: masks, scores, transform, low_res (raw decoder logits), chip_id
     geosam_reference.py online RASTER CHECKPOINT RESULT.npz [the same prompt options]
     geosam_reference.py time CHECKPOINT CHIP.u8 [--features OUT.f32] [--encodes N] [--decodes N]
-        encode and decode one square chip (raw RGB bytes) and print every sample in seconds as one line of JSON
+        encode and decode one square chip (raw RGB bytes) and print every sample in seconds as one line of JSON;
+        OUT.f32 receives the features, tensor after tensor
 
-The checkpoint's file name must be one of ultralytics' (sam_b.pt, mobile_sam.pt, sam2.1_t.pt, ...): that is how it picks
-the model. parity.py imports the functions.
+The checkpoint's file name must be one of ultralytics' (sam_b.pt, mobile_sam.pt, sam2.1_t.pt, sam3.pt, ...): that is how
+it picks the model. parity.py imports the functions.
 """
 import argparse
+import contextlib
 import dataclasses
 import json
+import math
 import os
 import pathlib
 import time
@@ -24,14 +27,33 @@ os.environ.setdefault("YOLO_VERBOSE", "False")
 warnings.filterwarnings("ignore")
 import numpy as np
 
-IMAGE_SIZE = 1024
-MEAN = np.array([123.675, 116.28, 103.53], np.float64).reshape(3, 1, 1)
-STD = np.array([58.395, 57.12, 57.375], np.float64).reshape(3, 1, 1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Family:
+    """What geosam calls a family of models, the side of its network's input, and how that is normalised."""
+
+    model_type: str
+    side: int
+    mean: tuple
+    std: tuple
+
+
+IMAGENET = ((123.675, 116.28, 103.53), (58.395, 57.12, 57.375))
+SAM = Family("sam", 1024, *IMAGENET)
+SAM2 = Family("sam2", 1024, *IMAGENET)
+SAM3 = Family("sam3", 1008, (127.5,) * 3, (127.5,) * 3)  # geosam's 1024 would become 1036, and its prompts would be off
+
+
+def family(checkpoint):
+    """The family of a checkpoint, by its file name as Python geosam has it."""
+    name = pathlib.Path(checkpoint).name.removeprefix("hf_").removeprefix("image_")
+    return SAM3 if name.startswith("sam3") else SAM2 if name.startswith("sam2") else SAM
 
 
 @dataclasses.dataclass
 class Answer:
-    """What a query returned: masks [n, h, w], scores [n], low_res [n, 256, 256], and where the masks lie."""
+    """What a query returned: masks [n, h, w], scores [n], low_res [n, 256, 256] (SAM 3: 288), and where the masks lie."""
 
     chip_id: str
     transform: list
@@ -51,8 +73,16 @@ class Answer:
 def model_spec(checkpoint):
     from geosam.models import ModelSpec
 
-    family = "sam2" if pathlib.Path(checkpoint).name.startswith("sam2") else "sam"
-    return ModelSpec(family, str(checkpoint), device="cpu", imgsz=IMAGE_SIZE)
+    kind = family(checkpoint)
+    return ModelSpec(kind.model_type, str(checkpoint), device="cpu", imgsz=kind.side)
+
+
+def tensors(features):
+    """The arrays of an encoded chip by name: SAM has one, SAM 2 and 3 have three."""
+    if not isinstance(features, dict):
+        return {"features": features.numpy()}
+    levels = {f"high_res_feats.{index}": level.numpy() for index, level in enumerate(features["high_res_feats"])}
+    return {"image_embed": features["image_embed"].numpy(), **levels}
 
 
 def open_raster(path, bands=None, crs=None, res=None, resampling=None):
@@ -63,9 +93,10 @@ def open_raster(path, bands=None, crs=None, res=None, resampling=None):
     return RasterDataset(str(path), indexes=bands, crs=crs, res=res, **options)
 
 
-def input_bytes(values):
-    """The bytes behind a network's input [3, side, side]: the normalisation undone."""
-    levels = values.astype(np.float64) * STD + MEAN
+def input_bytes(values, kind):
+    """The bytes behind the input [3, side, side] of a network of family `kind`: the normalisation undone."""
+    mean, std = (np.array(of, np.float64).reshape(3, 1, 1) for of in (kind.mean, kind.std))
+    levels = values.astype(np.float64) * std + mean
     rounded = np.rint(levels)
     if np.abs(levels - rounded).max() > 1e-3:
         raise ValueError("the network's input is not made of normalised bytes")
@@ -81,7 +112,7 @@ def build_folder(raster, checkpoint, out, chip=None, stride=None, **reading):
     inputs = []
 
     def record(module, arguments):
-        inputs.append(input_bytes(arguments[0][0].numpy()))
+        inputs.append(input_bytes(arguments[0][0].numpy(), family(checkpoint)))
 
     hook = builder.adapter.model.model.image_encoder.register_forward_pre_hook(record)
     builder.build()
@@ -97,7 +128,7 @@ def network_bytes(checkpoint, images):
         pass
 
     def catch(module, arguments):
-        raise Caught(input_bytes(arguments[0][0].numpy()))
+        raise Caught(input_bytes(arguments[0][0].numpy(), family(checkpoint)))
 
     adapter = build_model_adapter(model_spec(checkpoint))
     adapter.model.model.image_encoder.register_forward_pre_hook(catch)
@@ -129,19 +160,45 @@ def geo_query(prompt, crs):
     return points if points is not None else box
 
 
-def ask(engine, crs, prompt, **options):
-    """One query of a raster in `crs`, with the mask decoder's raw output kept beside the thresholded masks that geosam returns."""
-    network = engine.adapter.model.model
+@contextlib.contextmanager
+def low_res_kept(adapter):
+    """A dict that holds, after a prediction, the mask decoder's raw output, which geosam thresholds and drops."""
+    network = adapter.model.model
     decoder = getattr(network, "mask_decoder", None) or network.sam_mask_decoder
     kept = {}
-    hook = decoder.register_forward_hook(lambda module, inputs, output: kept.update(low_res=output[0].float().numpy()))
+
+    def keep(module, inputs, output):
+        maps = output[0].float().numpy()
+        kept["low_res"] = maps.reshape(-1, *maps.shape[-2:])
+
+    hook = decoder.register_forward_hook(keep)
     try:
-        result = engine.query(geo_query(prompt, crs), multimask_output=prompt.multimask, **options)
+        yield kept
     finally:
         hook.remove()
-    low_res = kept["low_res"].reshape(-1, *kept["low_res"].shape[-2:])
+
+
+def ask(engine, crs, prompt, **options):
+    """One query of a raster in `crs`, with the logits behind the masks."""
+    with low_res_kept(engine.adapter) as kept:
+        result = engine.query(geo_query(prompt, crs), multimask_output=prompt.multimask, **options)
     return Answer(result.chip_id or "", [float(v) for v in list(result.mask_transform)[:6]],
-                  np.asarray(result.mask_array, bool), np.asarray(result.scores, np.float32), low_res)
+                  np.asarray(result.mask_array, bool), np.asarray(result.scores, np.float32), kept["low_res"])
+
+
+def answers_from_chip(chip, checkpoint, prompts):
+    """Answers to PixelPrompts from one chip file."""
+    from geosam.models import EncodedImageFeatures, build_model_adapter
+
+    adapter, encoded, answers = build_model_adapter(model_spec(checkpoint)), EncodedImageFeatures.load(chip), []
+    for prompt in prompts:
+        points = [[[x, y] for x, y, _ in prompt.points]] if prompt.points else None
+        labels = [[label for *_, label in prompt.points]] if prompt.points else None
+        with low_res_kept(adapter) as kept:
+            found = adapter.predict_features(encoded, points=points, labels=labels, bboxes=prompt.box or None,
+                                             masks=prompt.mask, multimask_output=prompt.multimask)
+        answers.append(Answer("", [], found.masks.numpy(), found.scores.numpy(), kept["low_res"]))
+    return answers
 
 
 def answers_from_folder(folder, checkpoint, prompts):
@@ -215,10 +272,11 @@ def main():
                      res=args.res)
         print(json.dumps({"manifest": f"{args.out}/manifest.parquet", "seconds": time.perf_counter() - start}))
     elif args.command == "time":
-        chip = np.fromfile(args.chip, np.uint8).reshape(IMAGE_SIZE, IMAGE_SIZE, 3)
-        samples, features = time_model(args.checkpoint, chip, args.encodes, args.decodes)
+        chip = np.fromfile(args.chip, np.uint8)
+        side = math.isqrt(chip.size // 3)
+        samples, features = time_model(args.checkpoint, chip.reshape(side, side, 3), args.encodes, args.decodes)
         if args.features:
-            features.numpy().astype("<f4").tofile(args.features)
+            np.concatenate([tensor.ravel() for tensor in tensors(features).values()]).astype("<f4").tofile(args.features)
         print(json.dumps(samples))
     else:
         from scenes import WorldPrompt

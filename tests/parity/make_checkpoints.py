@@ -10,8 +10,12 @@ initialisation leaves position tables at zero, which hides position bugs).
 NAME (default: sam_b mobile_sam):
     sam_b sam_l sam_h mobile_sam         flat state dict                         -> NAME.pt
     sam2_t|s|b|l  sam2.1_t|s|b|l         {"model": state dict}                   -> NAME.pt
-    hf_sam_b hf_sam_l hf_sam_h           the weights of sam_b (…) of the same
-                                         seed under Hugging Face's names         -> NAME.safetensors
+    sam3                                 flat, with the detector and the tracker -> NAME.pt
+    sam3.1_multiplex                     flat; the click head is that of sam3
+                                         of the same seed                        -> NAME.pt
+    hf_sam_b … hf_sam2.1_l hf_sam3       the weights of sam_b (…) of the same
+                                         seed in Hugging Face's published file   -> NAME.safetensors
+    hf_image_sam2_t … hf_image_sam3      without what only video and text need   -> NAME.safetensors
 With --dtype the floating tensors are rounded and the file is called NAME.DTYPE.pt (.safetensors).
 """
 import argparse
@@ -21,12 +25,21 @@ import re
 
 import torch
 
+import hugging_face
+from layouts import layout
+
+OTHER_WEIGHTS = 1000  # added to the seed of tensors that nothing here may read
+SINGLE_MASK = 4.0  # puts the stability of the single mask on both sides of the threshold, from prompt to prompt
+
 
 def randomise(state, seed):
     """Redraw every floating tensor: deterministic in (seed, place in name order), scaled by fan-in, never degenerate.
 
     Projections keep their fan-in scale without exception. Where attention logits are so large that softmax picks one key,
     the network amplifies rounding errors a thousandfold, and even float32 and float64 disagree by more than the bounds.
+    So scaled, the two differ in features and logits by at most 7e-7 (SAM 2) and 2e-6 (SAM 3).
+
+    SAM 2 and 3 answer with the mask of single answers only where it is stable; its logits are enlarged, or it never were.
     """
     out = {}
     for index, (name, tensor) in enumerate(sorted(state.items())):
@@ -49,85 +62,62 @@ def randomise(state, seed):
             value = 0.5 * noise
         else:
             value = noise / math.sqrt(max(tensor[0].numel(), 1))
+        if "sam_mask_decoder.output_hypernetworks_mlps.0.layers.2." in name:
+            value = SINGLE_MASK * value
         out[name] = value.to(tensor.dtype).reshape(tensor.shape)
     return out
 
 
-def layout(name):
-    """A state dict with the names and shapes of the published checkpoint `name`."""
-    from ultralytics.models.sam import build
-
-    builders = {
-        "sam_b": build.build_sam_vit_b, "sam_l": build.build_sam_vit_l, "sam_h": build.build_sam_vit_h,
-        "mobile_sam": build.build_mobile_sam,
-        "t": build.build_sam2_t, "s": build.build_sam2_s, "b": build.build_sam2_b, "l": build.build_sam2_l,
-    }
-    if not name.startswith("sam2"):
-        return builders[name](None).state_dict()
-    state = builders[name.rsplit("_", 1)[1]](None).state_dict()
-    if name.startswith("sam2.1"):  # three tensors that only the video path of 2.1 uses
-        state["no_obj_embed_spatial"] = torch.zeros(1, 64)
-        state["obj_ptr_tpos_proj.weight"] = torch.zeros(64, 256)
-        state["obj_ptr_tpos_proj.bias"] = torch.zeros(64)
-    return state
+def hugging_face_state(name, video, seed, state):
+    """`state` of the official checkpoint `name` under Hugging Face's names; what the published files hold besides is drawn."""
+    out = hugging_face.translate(state, name)
+    if name.startswith("sam_"):
+        return out
+    if video and name.startswith("sam3"):
+        out = {hugging_face.rename(key, hugging_face.SAM3_VIDEO): tensor for key, tensor in out.items()}
+    with torch.device("meta"):
+        published = hugging_face.model(name, video).state_dict()
+    others = randomise({key: tensor for key, tensor in published.items() if key not in out}, seed + OTHER_WEIGHTS)
+    return {key: out[key] if key in out else others[key] for key in published}
 
 
-HUGGING_FACE_NAMES = [  # official name -> name in facebook/sam-vit-*, applied in this order
-    (r"^image_encoder\.", "vision_encoder."),
-    (r"^vision_encoder\.blocks\.", "vision_encoder.layers."),
-    (r"^vision_encoder\.patch_embed\.proj\.", "vision_encoder.patch_embed.projection."),
-    (r"^(vision_encoder\.layers\.\d+)\.norm([12])\.", r"\1.layer_norm\2."),
-    (r"^vision_encoder\.neck\.0\.", "vision_encoder.neck.conv1."),
-    (r"^vision_encoder\.neck\.1\.", "vision_encoder.neck.layer_norm1."),
-    (r"^vision_encoder\.neck\.2\.", "vision_encoder.neck.conv2."),
-    (r"^vision_encoder\.neck\.3\.", "vision_encoder.neck.layer_norm2."),
-    (r"^prompt_encoder\.pe_layer\.positional_encoding_gaussian_matrix$",
-     "prompt_encoder.shared_embedding.positional_embedding"),
-    (r"^prompt_encoder\.point_embeddings\.", "prompt_encoder.point_embed."),
-    (r"^prompt_encoder\.mask_downscaling\.0\.", "prompt_encoder.mask_embed.conv1."),
-    (r"^prompt_encoder\.mask_downscaling\.1\.", "prompt_encoder.mask_embed.layer_norm1."),
-    (r"^prompt_encoder\.mask_downscaling\.3\.", "prompt_encoder.mask_embed.conv2."),
-    (r"^prompt_encoder\.mask_downscaling\.4\.", "prompt_encoder.mask_embed.layer_norm2."),
-    (r"^prompt_encoder\.mask_downscaling\.6\.", "prompt_encoder.mask_embed.conv3."),
-    (r"^(mask_decoder\.transformer\.layers\.\d+)\.norm([1-4])\.", r"\1.layer_norm\2."),
-    (r"^mask_decoder\.transformer\.norm_final_attn\.", "mask_decoder.transformer.layer_norm_final_attn."),
-    (r"^mask_decoder\.output_upscaling\.0\.", "mask_decoder.upscale_conv1."),
-    (r"^mask_decoder\.output_upscaling\.1\.", "mask_decoder.upscale_layer_norm."),
-    (r"^mask_decoder\.output_upscaling\.3\.", "mask_decoder.upscale_conv2."),
-    (r"^(mask_decoder\.(?:output_hypernetworks_mlps\.\d+|iou_prediction_head))\.layers\.0\.", r"\1.proj_in."),
-    (r"^(mask_decoder\.(?:output_hypernetworks_mlps\.\d+|iou_prediction_head))\.layers\.1\.", r"\1.layers.0."),
-    (r"^(mask_decoder\.(?:output_hypernetworks_mlps\.\d+|iou_prediction_head))\.layers\.2\.", r"\1.proj_out."),
-]
+def multiplex_state(seed, sam3):
+    """SAM 3.1: the trunk and the click head of `sam3` under their names there; everything else is drawn anew."""
+    state = layout("sam3.1_multiplex")
+    shared = {key: sam3[old] for key in state if (old := rename_multiplex(key)) in sam3}
+    return {**randomise({key: tensor for key, tensor in state.items() if key not in shared}, seed + OTHER_WEIGHTS), **shared}
 
 
-def hugging_face(state):
-    """An official SAM state dict under Hugging Face's names, the tied position table under both of its names."""
-    out = {}
-    for name, tensor in state.items():
-        for pattern, replacement in HUGGING_FACE_NAMES:
-            name = re.sub(pattern, replacement, name)
-        out[name] = tensor.contiguous()
-    out["shared_image_embedding.positional_embedding"] = out[
-        "prompt_encoder.shared_embedding.positional_embedding"].clone()
-    return out
+def rename_multiplex(name):
+    """The name in sam3.pt of a tensor of sam3.1_multiplex.pt that makes masks from clicks; other names unchanged.
+
+    `tracker.model.sam_mask_decoder`, the decoder of 16 objects at once, is not what `tracker.sam_mask_decoder` is.
+    """
+    name = re.sub(r"^tracker\.model\.interactiv(?:e|ity)_", "tracker.", name)
+    return name.replace(".interactive_convs.", ".sam2_convs.")
 
 
 def make(folder, name, seed, dtype=None):
     """Write one checkpoint unless it is there; return its path."""
     folder = pathlib.Path(folder)
-    suffix = "safetensors" if name.startswith("hf_") else "pt"
+    layout_of, official = re.fullmatch(r"(?:hf_(image_)?)?(.+)", name).groups()
+    from_hugging_face = name.startswith("hf_")
+    suffix = "safetensors" if from_hugging_face else "pt"
     path = folder / (f"{name}.{dtype}.{suffix}" if dtype else f"{name}.{suffix}")
     if path.exists():
         return path
     folder.mkdir(parents=True, exist_ok=True)
-    state = randomise(layout(name.removeprefix("hf_")), seed)
+    if official == "sam3.1_multiplex":
+        state = multiplex_state(seed, torch.load(make(folder, "sam3", seed), mmap=True))
+    else:
+        state = randomise(layout(official), seed)
     if dtype:
         state = {key: t.to(getattr(torch, dtype)) if t.is_floating_point() else t for key, t in state.items()}
     unfinished = path.with_suffix(".unfinished")
-    if name.startswith("hf_"):
+    if from_hugging_face:
         from safetensors.torch import save_file
 
-        save_file(hugging_face(state), unfinished, metadata={"format": "pt"})
+        save_file(hugging_face_state(official, layout_of is None, seed, state), unfinished, metadata={"format": "pt"})
     else:
         torch.save({"model": state} if name.startswith("sam2") else state, unfinished)
     unfinished.rename(path)

@@ -1,14 +1,17 @@
-"""segment-anything and Hugging Face's SAM, run on the chips and weights that our standard preprocessing gets.
+"""segment-anything and Hugging Face's SAM, SAM 2 and SAM 3, run on the chips and weights that our standard preprocessing gets.
 
-DIFFERENCE: both scale prompts by the ratio of the rounded sides, each axis by its own; we scale by the one exact ratio
-of the letterbox, as Python geosam does. They are therefore given coordinates that are already in the model's frame.
+DIFFERENCE: all scale prompts by the ratio of the rounded sides, each axis by its own; we scale by the one exact ratio of
+the letterbox, as Python geosam does. They are therefore given coordinates that are already in the model's frame.
+
+DIFFERENCE: SAM 2 and 3 squash an image to the square, we letterbox it, as SAM does and Python geosam. Hugging Face's models
+of them are therefore given the letterboxed image.
 """
 import numpy as np
 import torch
+from PIL import Image
 
-from geosam_reference import Answer
-
-SIDE = 1024
+import hugging_face
+from geosam_reference import Answer, SAM, family
 
 
 def chip_image(dataset, window=None):
@@ -19,12 +22,12 @@ def chip_image(dataset, window=None):
     return np.ascontiguousarray(np.moveaxis(image, 0, -1))
 
 
-def pixel_prompt(prompt, transform, shape):
+def pixel_prompt(prompt, transform, shape, side=SAM.side):
     """Points [1, n, 2], labels [1, n] and box [1, 4] of a WorldPrompt (in the raster's CRS) in the model's frame.
 
     Rounded to float32 in source pixels, then scaled in float32, as Python geosam does.
     """
-    ratio = np.float32(min(SIDE / shape[0], SIDE / shape[1]))
+    ratio = np.float32(min(side / shape[0], side / shape[1]))
 
     def place(x, y):
         return np.float32(~transform * (x, y)) * ratio
@@ -57,7 +60,7 @@ def official_model(state):
 
 
 def official_answers(state, image, prompts, transform):
-    """Features [1, 256, 64, 64] and one Answer for each prompt, from SamPredictor."""
+    """Features [[1, 256, 64, 64]] and one Answer for each prompt, from SamPredictor."""
     from segment_anything import SamPredictor
 
     predictor = SamPredictor(official_model(state))
@@ -68,7 +71,51 @@ def official_answers(state, image, prompts, transform):
             points, labels, box = pixel_prompt(prompt, transform, image.shape[:2])
             masks, scores, low_res = predictor.predict_torch(points, labels, box, multimask_output=prompt.multimask)
             answers.append(Answer("", list(transform)[:6], masks[0].numpy(), scores[0].numpy(), low_res[0].numpy()))
-    return predictor.features.numpy(), answers
+    return [predictor.features.numpy()], answers
+
+
+def letterboxed(image, kind):
+    """The input [1, 3, side, side] of a network of family `kind` as SAM's authors prepare it: resized with antialiasing,
+    normalised, and filled with zeros to the square."""
+    height, width = (round(length * min(kind.side / side for side in image.shape[:2])) for length in image.shape[:2])
+    resized = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR), np.float32)
+    out = np.zeros((kind.side, kind.side, 3), np.float32)
+    out[:height, :width] = (resized - np.float32(kind.mean)) / np.float32(kind.std)
+    return torch.from_numpy(out).permute(2, 0, 1)[None].contiguous()
+
+
+def masks_of(low_res, shape, side):
+    """Masks [n, height, width] of logits [n, m, m]: their letterboxed part brought to the chip's shape, bilinear."""
+    ratio, scale = min(side / length for length in shape), low_res.shape[-1] / side
+    place = [(torch.arange(length) + 0.5) * (round(length * ratio) * scale / length) for length in shape]
+    row, column = torch.meshgrid(*(2 * at / low_res.shape[-1] - 1 for at in place), indexing="ij")
+    grid = torch.stack([column, row], -1).expand(len(low_res), -1, -1, -1)
+    sampled = torch.nn.functional.grid_sample(low_res[:, None], grid, padding_mode="border", align_corners=False)
+    return sampled[:, 0] > 0
+
+
+def later_family_answers(checkpoint, image, prompts, transform):
+    """As `official_answers`, from Hugging Face's model of SAM 2 or SAM 3 with the weights of an official file; the features
+    are [image_embed, high_res_feats…]."""
+    name, kind = checkpoint.stem, family(checkpoint)
+    state = torch.load(checkpoint, mmap=True)
+    model = hugging_face.model(name)
+    wanted = model.state_dict().keys()
+    official = hugging_face.translate({k: t for k, t in state.get("model", state).items() if not t.is_complex()}, name)
+    model.load_state_dict({key: official[key] for key in wanted}, strict=True, assign=True)
+    with torch.inference_mode():
+        features = model.get_image_embeddings(letterboxed(image, kind))
+        answers = []
+        for prompt in prompts:
+            points, labels, box = pixel_prompt(prompt, transform, image.shape[:2], kind.side)
+            out = model(image_embeddings=features, multimask_output=prompt.multimask,
+                        **{name: value[None] for name, value in
+                           (("input_points", points), ("input_labels", labels), ("input_boxes", box)) if value is not None})
+            low_res = out.pred_masks[0, 0]
+            answers.append(Answer("", list(transform)[:6], masks_of(low_res, image.shape[:2], kind.side).numpy(),
+                                  out.iou_scores[0, 0].numpy(), low_res.numpy()))
+    *levels, embedding = (level.numpy() for level in features)
+    return [embedding, *levels], answers
 
 
 def hugging_face_answers(checkpoint, image, prompts, transform):
@@ -99,4 +146,4 @@ def hugging_face_answers(checkpoint, image, prompts, transform):
                                                  inputs["reshaped_input_sizes"])[0]
             answers.append(Answer("", list(transform)[:6], masks[0].numpy(), out.iou_scores[0, 0].numpy(),
                                   out.pred_masks[0, 0].numpy()))
-    return features.numpy(), answers
+    return [features.numpy()], answers

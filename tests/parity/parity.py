@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Compare the geosam command with live Python geosam, segment-anything and Hugging Face.
 
-    parity.py [--quick] [--binary PATH] [--models sam_b,mobile_sam] [--seeds 0,1,2] [--only rasters,…] [--report FILE.md]
+    parity.py [--quick] [--binary PATH] [--models sam2_t,sam3] [--seeds 0,1,2] [--only rasters,…] [--report FILE.md]
 
 Makes its own rasters and checkpoints (tests/parity/scenes.py, make_checkpoints.py), runs both sides on them, prints every
 check with its bound, and ends with exit code 1 if one failed. Run it in the environment that setup.sh makes. What the
@@ -15,24 +15,28 @@ import sys
 import time
 import traceback
 
+import checkpoint_checks
 import compat_checks
 import make_checkpoints
 import output_checks
+import prompt_checks
 import raster_checks
 import standard_checks
 from binary import REPOSITORY, Binary
 from checks import Report
+from geosam_reference import SAM, family
 from stored import Store
 
-SECTIONS = ("rasters", "input", "compat", "live", "outputs", "standard", "checkpoints")
+SECTIONS = ("rasters", "input", "compat", "prompts", "live", "outputs", "standard", "checkpoints")
+MODELS = ("mobile_sam", "sam_b", "sam2_t", "sam2.1_s", "sam2_b", "sam2.1_l", "sam3")
 
 
 def arguments():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     words = lambda text: [word.strip() for word in text.split(",") if word.strip()]  # noqa: E731
-    parser.add_argument("--quick", action="store_true", help="one seed and a few rasters: minutes instead of an hour")
+    parser.add_argument("--quick", action="store_true", help="one seed and a few rasters: minutes instead of hours")
     parser.add_argument("--binary", default=REPOSITORY / "target/debug/geosam", type=pathlib.Path)
-    parser.add_argument("--models", type=words, default=["mobile_sam", "sam_b"])
+    parser.add_argument("--models", type=words, default=MODELS)
     parser.add_argument("--seeds", type=words, default=None, help="default 0,1,2; with --quick 0")
     parser.add_argument("--only", type=words, default=SECTIONS, help=f"of {','.join(SECTIONS)}")
     parser.add_argument("--report", type=pathlib.Path, help="write FILE.md, and FILE.json with every check")
@@ -62,36 +66,55 @@ def run(args, report, binary, store):
     def folder(seed):
         return args.work / f"checkpoints/seed{seed}"
 
-    first = args.seeds[0]
+    first, outcomes = args.seeds[0], set()
     if "rasters" in args.only:
         step(raster_checks.check_rasters)
-    if "input" in args.only:
-        checkpoint = make_checkpoints.make(folder(first), "mobile_sam", first)
-        for case in compat_checks.plan("mobile_sam", 0, args.quick):
-            step(compat_checks.check_network_input, store, case, checkpoint)
-        step(compat_checks.check_network_input_shapes, checkpoint)
     for model in args.models:
-        # The large encoders take minutes: two seeds are enough for them.
-        for index, seed in enumerate(args.seeds if model == "mobile_sam" else args.seeds[:2]):
+        for seed, cases in zip(args.seeds, compat_checks.plan(model, args.quick)):
             checkpoint = make_checkpoints.make(folder(seed), model, seed)
             if "compat" in args.only:
-                for case in compat_checks.plan(model, index, args.quick):
+                for case in cases:
                     step(compat_checks.check_case, store, case, model, seed, checkpoint)
-            if index > 0:
+            if seed != first:
                 continue
+            if "input" in args.only and model in ("mobile_sam", "sam2_t", "sam3"):  # one of each family
+                for case in cases:
+                    step(compat_checks.check_network_input, store, case, checkpoint)
+                step(compat_checks.check_network_input_shapes, checkpoint)
+            if "prompts" in args.only:
+                step(prompt_checks.check_mask_prompts, store, cases[0], model, seed, checkpoint)
+                if family(checkpoint) is not SAM:
+                    step(prompt_checks.check_choice, store, cases[0], model, seed, checkpoint, outcomes)
             if "live" in args.only:
-                for case in compat_checks.plan(model, index, quick=True):
+                for case in compat_checks.plan(model, quick=True)[0]:
                     step(compat_checks.check_online, store, case.scene, model, seed, checkpoint)
             if "outputs" in args.only and model == "mobile_sam":
                 step(output_checks.check_outputs, store, model, seed, checkpoint)
             if "standard" in args.only:
                 step(standard_checks.check_official, store, model, seed, checkpoint, args.quick)
+    if "prompts" in args.only and "sam2_t" in args.models:
+        report.equal("dynamic multimask", "all models", "single mask picked and not", outcomes, {True, False})
     if "checkpoints" in args.only:
-        if "mobile_sam" in args.models:
-            step(standard_checks.check_half_precision, store, first, folder(first))
-        if "sam_b" in args.models and not args.quick:
-            step(standard_checks.check_containers, first, folder(first))
-            step(standard_checks.check_hugging_face, store, first, folder(first))
+        check_checkpoints(args, step, store, first, folder(first))
+
+
+def check_checkpoints(args, step, store, seed, folder):
+    """Checks of checkpoint files, for the models that are asked for; with --quick only what takes seconds."""
+    if "mobile_sam" in args.models:
+        step(checkpoint_checks.check_half_precision, store, "mobile_sam", seed, folder)
+    for model in args.models:
+        others = () if args.quick else checkpoint_checks.OTHER_LAYOUTS.get(model, ())
+        for name in (model, *others):
+            if name in checkpoint_checks.TENSORS:
+                step(checkpoint_checks.check_recognised, name, seed, folder)
+            if model == "sam3":
+                step(checkpoint_checks.check_loading, name, seed, folder)
+        if others:
+            step(checkpoint_checks.check_layouts, model, others, seed, folder)
+    if args.quick:
+        return
+    if "sam_b" in args.models:
+        step(standard_checks.check_hugging_face, store, seed, folder)
 
 
 def main():

@@ -36,6 +36,18 @@ class WorldPrompt:
 
 
 @dataclasses.dataclass(frozen=True)
+class PixelPrompt:
+    """A prompt on a chip, in pixels from its top-left corner: points (x, y, label), box (left, top, right, bottom), and
+    logits of an earlier answer."""
+
+    name: str
+    points: tuple = ()
+    box: tuple = ()
+    mask: np.ndarray | None = None
+    multimask: bool = False
+
+
+@dataclasses.dataclass(frozen=True)
 class Scene:
     """A raster of shape (bands, height, width) with the prompts asked of it."""
 
@@ -138,7 +150,9 @@ COAST = Scene("coast_rgb_wgs84", "uint8", (3, 700, 900), "EPSG:4326", from_origi
               (POINT, POINTS, BOX, Prompt("point in EPSG:3857", points=((0.44, 0.40, 1),), crs="EPSG:3857")))
 PATCH = Scene("patch_rgb_utm", "uint8", (3, 333, 500), "EPSG:32650", from_origin(440_500, 4_449_000, 0.5, 0.5),
               (*EVERY, LONLAT, LONLAT_BOX))  # smaller than a chip; 333 rows take the fractional path of the mask upsampling
+BLOCK = Scene("block_rgb_utm", "uint8", (3, 1008, 1008), "EPSG:32650", from_origin(443_000, 4_450_000, 0.3, 0.3),
+              EVERY)  # one chip of SAM 3, as it is
 TALL = Scene("tall_u8_utm", "uint8", (2, 1300, 640), "EPSG:32650", from_origin(442_000, 4_449_000, 0.25, 0.25),
              (POINT, BOTH))
 
-SCENES = {scene.name: scene for scene in (TOWN, CITY, FIELDS, RELIEF, COAST, PATCH, TALL)}
+SCENES = {scene.name: scene for scene in (TOWN, CITY, FIELDS, RELIEF, COAST, PATCH, BLOCK, TALL)}
