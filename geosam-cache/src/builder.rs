@@ -54,6 +54,9 @@ impl Default for FeatureCacheConfig {
 
 /// Encodes a raster, chip by chip, into a [`FeatureFolder`].
 ///
+/// Chips without a valid pixel are left out. Which pixels are valid, the raster says: zero is a value like any other unless
+/// it is the no-data value.
+///
 /// Chips are read ahead and written behind on threads of their own while the calling thread encodes. What is done
 /// stays done: the manifest is brought up to date as the work proceeds, and at its end, after an error and after a
 /// cancellation too. The next run with the same settings continues there.

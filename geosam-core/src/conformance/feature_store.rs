@@ -60,8 +60,7 @@ fn record(model: &ModelSpec, number: usize) -> ChipRecord {
 
 /// Features of the model's usual shapes whose values `f16` holds exactly, as a store may round to it.
 fn features(model: &ModelSpec, seed: usize) -> EncodedImageFeatures {
-    let side = model.image_size.div_ceil(16).max(1);
-    let side = if model.model_type == ModelType::Sam3 { model.image_size / 14 } else { side };
+    let side = model.image_size.div_ceil(model.model_type.patch_size()).max(1);
     let tensor = |channels: usize, side: usize| {
         let value = |i: usize| ((i * 31 + seed * 17) % 257) as f32 / 8.0 - 16.0;
         let shape = vec![1, channels, side, side];
