@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
 
-use geosam_core::Result;
+use geosam_core::{ModelType, Result};
 
-use crate::checkpoint::{RandomWeights, write_checkpoint};
+use crate::checkpoint::{RandomWeights, add_class_row, write_checkpoint, write_checkpoint_below_model};
 use crate::load::ModelOptions;
 use crate::segmenter::{Sam, SamConfig};
 use crate::weights::TensorSource;
@@ -18,7 +18,11 @@ use crate::weights::TensorSource;
 pub fn write_random_checkpoint(path: &Path, config: &SamConfig, seed: u64) -> Result<()> {
     let recorder = Recorder { weights: RandomWeights::new(seed), tensors: RefCell::default() };
     Sam::random_from(&recorder, config, seed, &ModelOptions::default())?;
-    write_checkpoint(path, recorder.tensors.into_inner())
+    let tensors = recorder.tensors.into_inner();
+    match config.model_type() {
+        ModelType::Sam | ModelType::Sam3 => write_checkpoint(path, tensors),
+        ModelType::Sam2 => write_checkpoint_below_model(path, tensors),
+    }
 }
 
 /// Name, shape and values.
@@ -46,7 +50,10 @@ impl TensorSource for Recorder {
 
     fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
         let values = self.weights.read(name, shape)?;
-        self.tensors.borrow_mut().push((name.to_string(), shape.to_vec(), values.clone()));
+        let (mut stored_shape, mut stored) = (shape.to_vec(), values.clone());
+        let class_row = |width| self.weights.values(&format!("{name}.class"), &[width]);
+        add_class_row(name, &mut stored_shape, &mut stored, class_row);
+        self.tensors.borrow_mut().push((name.to_string(), stored_shape, stored));
         Ok(values)
     }
 }

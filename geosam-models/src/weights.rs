@@ -15,6 +15,11 @@ pub trait TensorSource: std::fmt::Debug {
     /// Names of the tensors that the model must have a use for, in the layout of the official checkpoints.
     fn names(&self) -> Vec<String>;
 
+    /// What the source itself calls a tensor, or the tensors it is made of, where that differs.
+    fn stored_name(&self, _name: &str) -> Option<String> {
+        None
+    }
+
     /// Shape of a tensor, or `None` if there is no such tensor. A generator answers with `wanted`.
     fn shape(&self, name: &str, wanted: &[usize]) -> Option<Vec<usize>>;
 
@@ -52,13 +57,21 @@ pub(crate) fn load<M>(
     }
     for name in source.names() {
         if !log.used.contains(&name) {
-            log.problems.push(format!("{name} is not part of the model"));
+            log.problems.push(format!("{} is not part of the model", both_names(source, &name)));
         }
     }
     if log.problems.is_empty() {
         Ok(module)
     } else {
         Err(Error::CheckpointMismatch { path: source.path(), model: model.to_string(), problems: log.problems })
+    }
+}
+
+/// The name of a tensor that is there, and what the source calls it.
+fn both_names(source: &dyn TensorSource, name: &str) -> String {
+    match source.stored_name(name) {
+        Some(stored) => format!("{name} (stored as {stored})"),
+        None => name.to_string(),
     }
 }
 
@@ -97,6 +110,7 @@ impl<'a> Weights<'a> {
         match self.source.shape(&name, shape) {
             None => log.problems.push(format!("{name} is missing (expected {shape:?})")),
             Some(found) if found != shape => {
+                let name = both_names(self.source, &name);
                 log.problems.push(format!("{name} has shape {found:?}, expected {shape:?}"));
             }
             Some(_) => match self.source.read(&name, shape) {

@@ -1,8 +1,9 @@
 //! A hash of weights that does not depend on the file they come in.
 
 use geosam_core::Result;
-use geosam_core::torch_file::TensorRef;
 use sha2::{Digest, Sha256};
+
+use super::view::TensorView;
 
 /// Tensors up to this many values are hashed whole.
 const WHOLE: usize = 4096;
@@ -16,7 +17,7 @@ const RUN_LENGTH: usize = 64;
 /// if there are at most 4096, in row-major order; otherwise those of 16 runs of 64, run *i* from position
 /// ⌊*i* · (count − 64) / 15⌋ on. So it costs a few thousand small reads, and files of equal values agree whatever their
 /// container, names and dtype, as long as the dtype holds the values exactly.
-pub(super) fn fingerprint<'a>(tensors: impl Iterator<Item = (&'a str, &'a TensorRef)>) -> Result<String> {
+pub(super) fn fingerprint<'a>(tensors: impl Iterator<Item = (&'a str, &'a TensorView)>) -> Result<String> {
     let mut hash = Sha256::new_with_prefix(b"geosam-weights-1");
     for (name, tensor) in tensors {
         hash.update(name.as_bytes());
@@ -25,7 +26,7 @@ pub(super) fn fingerprint<'a>(tensors: impl Iterator<Item = (&'a str, &'a Tensor
         for side in tensor.shape() {
             hash.update((*side as u64).to_le_bytes());
         }
-        let count = tensor.element_count().unwrap_or(usize::MAX);
+        let count = tensor.count();
         if count <= WHOLE {
             update(&mut hash, &tensor.read_f32()?);
         } else {

@@ -5,26 +5,35 @@
 mod container;
 mod fingerprint;
 mod hugging_face;
+mod official;
 mod random;
 mod recognise;
+mod rename;
 mod safetensors;
 mod tensor_index;
+mod translate;
+mod unneeded;
+mod view;
 mod write;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use geosam_core::torch_file::TensorRef;
 use geosam_core::{Error, Result};
 
 pub use container::Container;
+pub(crate) use official::add_class_row;
 pub use random::RandomWeights;
 pub use recognise::{Layout, Recognised};
 pub use write::write_checkpoint;
+pub(crate) use write::write_checkpoint_below_model;
 
 use self::container::Listing;
 use self::recognise::{Family, family, identify, prevailing_dtype};
 use self::tensor_index::TensorIndex;
+use self::translate::{official_name, translate};
+use self::unneeded::is_unneeded;
+use self::view::TensorView;
 use crate::weights::TensorSource;
 
 /// Says what a checkpoint is, by its tensors' names and shapes; no tensor is read.
@@ -40,7 +49,8 @@ pub fn recognise(path: &Path) -> Result<Recognised> {
 pub struct Checkpoint {
     path: PathBuf,
     recognised: Recognised,
-    tensors: BTreeMap<String, TensorRef>,
+    family: Family,
+    tensors: BTreeMap<String, TensorView>,
     /// Tensors of kinds that cannot be read, with the kind.
     unreadable: BTreeMap<String, String>,
 }
@@ -48,24 +58,23 @@ pub struct Checkpoint {
 impl Checkpoint {
     /// Opens a PyTorch (`.pt`, `.pth`) or safetensors file, told apart by content, and recognises it.
     ///
-    /// Hugging Face's names of SAM are translated; those of SAM 2 and 3 are kept as they are.
+    /// Names are translated to those of the official releases: Hugging Face's, and those of SAM 3.1 to SAM 3's.
     ///
     /// # Errors
     /// [`Error::Io`]; [`Error::InvalidFile`] if the file is truncated, malformed or executes code, or if its tensors
-    /// are not those of a SAM.
+    /// are not those of a SAM; [`Error::Unsupported`] for an architecture that was never published, or a SAM 3 without
+    /// the part that answers clicks.
     pub fn open(path: &Path) -> Result<Self> {
         let Listing { container, tensors, unreadable } = Listing::open(path)?;
         let (family, layout) = family(path, &tensors)?;
         let (count, dtype) = (tensors.len() + unreadable.len(), prevailing_dtype(&tensors));
-        let (tensors, unreadable) = if (family, layout) == (Family::SamVit, Layout::HuggingFace) {
-            (rename(tensors), rename(unreadable))
-        } else {
-            (tensors, unreadable)
-        };
+        let tensors = translate(path, tensors, family, layout)?;
+        let official = |(name, kind): (String, String)| (official_name(&name, family, layout), kind);
+        let unreadable = unreadable.into_iter().map(official).collect();
         let index = TensorIndex { path, tensors: &tensors };
         let (model_id, label, config) = identify(path, family, &index)?;
         let recognised = Recognised { model_id, label, config, container, layout, dtype, tensors: count };
-        Ok(Self { path: path.to_path_buf(), recognised, tensors, unreadable })
+        Ok(Self { path: path.to_path_buf(), recognised, family, tensors, unreadable })
     }
 
     /// What the checkpoint is.
@@ -74,20 +83,20 @@ impl Checkpoint {
         &self.recognised
     }
 
-    /// A tensor by its official name, not yet read.
-    #[must_use]
-    pub fn tensor(&self, name: &str) -> Option<&TensorRef> {
-        self.tensors.get(name)
-    }
-
-    /// A hash of the weights, in hexadecimal: the same for every container, layout and (where it holds the values
-    /// exactly) dtype they come in. Large tensors are sampled, so it costs milliseconds, not a pass over the file.
+    /// A hash of the weights that the network needs, in hexadecimal: the same for every container, layout and (where it
+    /// holds the values exactly) dtype they come in. Large tensors are sampled, so it costs milliseconds, not a pass
+    /// over the file.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::InvalidFile`] if tensors cannot be read.
     pub fn fingerprint(&self) -> Result<String> {
+        fingerprint::fingerprint(self.needed().filter(|(_, tensor)| tensor.casts_to_f32()))
+    }
+
+    /// All tensors but those on the lists of what nobody here needs.
+    fn needed(&self) -> impl Iterator<Item = (&str, &TensorView)> {
         let tensors = self.tensors.iter().map(|(name, tensor)| (name.as_str(), tensor));
-        fingerprint::fingerprint(tensors.filter(|(name, tensor)| is_needed(name) && tensor.dtype().casts_to_f32()))
+        tensors.filter(|(name, _)| !is_unneeded(self.family, name))
     }
 }
 
@@ -96,9 +105,16 @@ impl TensorSource for Checkpoint {
         self.path.clone()
     }
 
-    /// All tensors but those that no network has a use for: counters of batch norms, and MobileSAM's classifier.
+    /// All tensors but those that published files hold for other purposes: following objects through a video, finding
+    /// what a text describes, classifying.
     fn names(&self) -> Vec<String> {
-        self.tensors.keys().filter(|name| is_needed(name)).cloned().collect()
+        self.needed().map(|(name, _)| name.to_string()).collect()
+    }
+
+    fn stored_name(&self, name: &str) -> Option<String> {
+        let stored: Vec<_> = self.tensors.get(name)?.stored_names().collect();
+        // Wrappers and the prefixes of a whole class are no other name.
+        (!stored.iter().all(|stored| stored.ends_with(name))).then(|| stored.join(", "))
     }
 
     fn shape(&self, name: &str, wanted: &[usize]) -> Option<Vec<usize>> {
@@ -123,47 +139,4 @@ impl TensorSource for Checkpoint {
             }),
         }
     }
-}
-
-/// What published files hold besides the network that answers prompts on one image: counters of batch norms, MobileSAM's
-/// classifier, the memory with which SAM 2 and 3 follow objects through a video, and SAM 3's detector.
-fn is_needed(name: &str) -> bool {
-    const BELOW: [&str; 15] = [
-        "image_encoder.norm_head.",
-        "image_encoder.head.",
-        "memory_attention.",
-        "memory_encoder.",
-        "mask_downsample.",
-        "maskmem_tpos_enc",
-        "no_mem_pos_enc",
-        "no_obj_ptr",
-        "no_obj_embed_spatial",
-        "obj_ptr_proj.",
-        "obj_ptr_tpos_proj.",
-        "sam_mask_decoder.pred_obj_score_head.",
-        "detector.",
-        "tracker.",
-        "freqs_cis",
-    ];
-    const SAM3: [&str; 8] = [
-        "detector.backbone.vision_backbone.trunk.",
-        "detector.backbone.vision_backbone.sam2_convs.0.",
-        "detector.backbone.vision_backbone.sam2_convs.1.",
-        "detector.backbone.vision_backbone.sam2_convs.2.",
-        "tracker.sam_prompt_encoder.",
-        "tracker.sam_mask_decoder.",
-        "tracker.no_mem_embed",
-        "tracker.no_mem_embed",
-    ];
-    if name.ends_with(".num_batches_tracked") || name.ends_with(".freqs_cis") {
-        return false;
-    }
-    if name.contains("pred_obj_score_head") {
-        return false;
-    }
-    SAM3.iter().any(|s| name.starts_with(s)) || !BELOW.iter().any(|start| name.starts_with(start))
-}
-
-fn rename<T>(tensors: BTreeMap<String, T>) -> BTreeMap<String, T> {
-    tensors.into_iter().map(|(name, tensor)| (hugging_face::official_name(&name), tensor)).collect()
 }

@@ -7,7 +7,7 @@ use geosam_core::torch_file::{TensorDtype, TensorRef};
 use geosam_core::{Error, ModelDefinition, Result};
 
 use super::container::Container;
-use super::tensor_index::TensorIndex;
+use super::tensor_index::{TensorIndex, has};
 use crate::sam::TinyVitConfig;
 use crate::sam3::PerceptionEncoderConfig;
 use crate::segmenter::{ImageEncoderConfig, SamConfig};
@@ -33,9 +33,9 @@ impl std::fmt::Display for Layout {
 /// What [`crate::recognise`] finds out about a checkpoint.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recognised {
-    /// Identifier of the registry, e.g. `sam_b`; for sizes that were never published one that names them.
+    /// Identifier of the registry, e.g. `sam2.1_s`; for sizes that were never published one that names them.
     pub model_id: String,
-    /// Name for people.
+    /// Name for people, e.g. `SAM 2.1 small`.
     pub label: String,
     /// The network; [`SamConfig::model_type`] is the family.
     pub config: SamConfig,
@@ -45,7 +45,7 @@ pub struct Recognised {
     pub layout: Layout,
     /// Type of most of the values.
     pub dtype: TensorDtype,
-    /// Number of tensors in the file.
+    /// Number of tensors in the file, needed or not.
     pub tensors: usize,
 }
 
@@ -63,12 +63,15 @@ impl std::fmt::Display for Recognised {
     }
 }
 
-/// Families by a name (or the start of names) that no other family has.
-const MARKS: [(&str, Family, Layout); 9] = [
+/// Families by a name (or the start of names) that no other family has, the first that is found. Of a SAM 3.1 the
+/// trunk is that of SAM 3.
+const MARKS: [(&str, Family, Layout); 11] = [
     ("image_encoder.trunk.blocks.0.", Family::Sam2, Layout::Official),
     ("image_encoder.patch_embed.seq.", Family::MobileSam, Layout::Official),
     ("image_encoder.blocks.0.attn.qkv.", Family::SamVit, Layout::Official),
+    ("tracker.model.interactive_sam_mask_decoder.", Family::Sam31, Layout::Official),
     ("detector.backbone.vision_backbone.trunk.", Family::Sam3, Layout::Official),
+    ("sam3_model.backbone.vision_backbone.trunk.", Family::Sam3, Layout::Official),
     ("vision_encoder.layers.0.attn.qkv.", Family::SamVit, Layout::HuggingFace),
     ("vision_encoder.backbone.blocks.0.", Family::Sam2, Layout::HuggingFace),
     ("detector_model.vision_encoder.backbone.", Family::Sam3, Layout::HuggingFace),
@@ -76,18 +79,20 @@ const MARKS: [(&str, Family, Layout); 9] = [
     ("vision_encoder.backbone.layers.0.", Family::Sam3, Layout::HuggingFace),
 ];
 
+/// What decides on names and on what is needed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Family {
     SamVit,
     MobileSam,
+    /// And 2.1.
     Sam2,
     Sam3,
+    Sam31,
 }
 
 /// The family and layout of tensors, under the names of the file.
 pub(super) fn family(path: &Path, tensors: &BTreeMap<String, TensorRef>) -> Result<(Family, Layout)> {
-    let index = TensorIndex { path, tensors };
-    let found = MARKS.iter().find(|(mark, ..)| index.has(mark));
+    let found = MARKS.iter().find(|(mark, ..)| has(tensors, mark));
     found.map(|(_, family, layout)| (*family, *layout)).ok_or_else(|| {
         let names: Vec<_> = tensors.keys().take(4).map(String::as_str).collect();
         let found = format!("{} other tensors ({}, …)", tensors.len(), names.join(", "));
@@ -97,58 +102,71 @@ pub(super) fn family(path: &Path, tensors: &BTreeMap<String, TensorRef>) -> Resu
 
 /// Identifier, name and network. `index` has official names.
 pub(super) fn identify(path: &Path, family: Family, index: &TensorIndex<'_>) -> Result<(String, String, SamConfig)> {
-    let (id, encoder) = match family {
+    // Identifier; what to call a model that is not in the registry; its encoder.
+    let (id, description, image_encoder) = match family {
         Family::SamVit => {
             let config = index.vit_config()?;
-            let id = match (config.width, config.depth) {
+            let (width, depth) = (config.width, config.depth);
+            let id = match (width, depth) {
                 (768, 12) => "sam_b".to_string(),
                 (1024, 24) => "sam_l".to_string(),
                 (1280, 32) => "sam_h".to_string(),
-                (width, depth) => format!("sam_vit_{width}x{depth}"),
+                _ => format!("sam_vit_{width}x{depth}"),
             };
-            (id, ImageEncoderConfig::Vit(config))
+            (id, format!("SAM ViT of width {width} and depth {depth}"), ImageEncoderConfig::Vit(config))
         }
         Family::MobileSam => {
             let config = index.tiny_vit_config()?;
-            let widths = config.widths.map(|width| width.to_string());
+            let widths = config.widths.map(|width| width.to_string()).join("-");
             let published = config == TinyVitConfig::mobile();
-            let id = if published { "mobile_sam".to_string() } else { format!("mobile_sam_{}", widths.join("-")) };
-            (id, ImageEncoderConfig::Tiny(config))
+            let id = if published { "mobile_sam".to_string() } else { format!("mobile_sam_{widths}") };
+            (id, format!("MobileSAM of widths {widths}"), ImageEncoderConfig::Tiny(config))
         }
         Family::Sam2 => {
             let config = index.hiera_config()?;
+            let (width, depth) = (config.width, config.depth());
             let version = if is_sam21(path, index) { "2.1" } else { "2" };
-            let id = match (config.width, config.depth()) {
+            let id = match (width, depth) {
                 (96, 12) => format!("sam{version}_t"),
                 (96, 16) => format!("sam{version}_s"),
                 (112, 24) => format!("sam{version}_b"),
                 (144, 48) => format!("sam{version}_l"),
-                (width, depth) => format!("sam{version}_hiera_{width}x{depth}"),
+                _ => format!("sam{version}_hiera_{width}x{depth}"),
             };
-            (id, ImageEncoderConfig::Hiera(config))
+            let description = format!("SAM {version} of width {width} and depth {depth}");
+            (id, description, ImageEncoderConfig::Hiera(config))
         }
-        Family::Sam3 => {
+        Family::Sam3 | Family::Sam31 => {
+            if !index.has("tracker.sam_mask_decoder.transformer.") {
+                return Err(detector_alone());
+            }
             let config = index.perception_config()?;
-            let version = if index.has("tracker.model.") { "sam3.1_multiplex" } else { "sam3" };
-            let id = if config == PerceptionEncoderConfig::sam3() {
-                version.to_string()
-            } else {
-                format!("{version}_{}x{}", config.width, config.depth)
-            };
-            (id, ImageEncoderConfig::Perception(config))
+            let (width, depth) = (config.width, config.depth);
+            let (id, version) = if family == Family::Sam31 { ("sam3.1_multiplex", "3.1") } else { ("sam3", "3") };
+            let published = config == PerceptionEncoderConfig::sam3();
+            let id = if published { id.to_string() } else { format!("{id}_{width}x{depth}") };
+            let description = format!("SAM {version} of width {width} and depth {depth}");
+            (id, description, ImageEncoderConfig::Perception(config))
         }
     };
-    let label = ModelDefinition::by_id(&id).map_or_else(|_| id.clone(), |definition| definition.label.to_string());
-    Ok((id, label, SamConfig { image_encoder: encoder }))
+    let label = ModelDefinition::by_id(&id).map_or(description, |definition| definition.label.to_string());
+    Ok((id, label, SamConfig { image_encoder }))
+}
+
+fn detector_alone() -> Error {
+    Error::Unsupported {
+        what: "SAM 3's detector alone".to_string(),
+        reason:
+            "the file lacks the tracker, which answers clicks and boxes; sam3.pt, sam3.1_multiplex.pt and the files \
+                 of Hugging Face's Sam3VideoModel and Sam3TrackerModel have it"
+                .to_string(),
+    }
 }
 
 /// SAM 2.1 has tensors for video that SAM 2 lacks. Files without any video tensors cannot be told apart by content;
 /// there the file's name decides.
 fn is_sam21(path: &Path, index: &TensorIndex<'_>) -> bool {
-    if ["no_obj_embed_spatial", "obj_ptr_tpos_proj.", "occlusion_spatial_embedding_parameter"]
-        .iter()
-        .any(|name| index.has(name))
-    {
+    if index.has("no_obj_embed_spatial") || index.has("obj_ptr_tpos_proj.") {
         return true;
     }
     let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();

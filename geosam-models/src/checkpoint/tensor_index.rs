@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::ops::Bound;
 use std::path::Path;
 
-use geosam_core::torch_file::TensorRef;
 use geosam_core::{Error, Result};
 
+use super::view::TensorView;
 use crate::sam::{TinyVitConfig, VitConfig};
 use crate::sam2::HieraConfig;
 use crate::sam3::PerceptionEncoderConfig;
@@ -14,16 +14,16 @@ use crate::sam3::PerceptionEncoderConfig;
 /// More blocks than this are not a vision transformer but a forged file.
 const MAX_DEPTH: usize = 256;
 
-/// The tensors of a checkpoint, to be asked for sizes.
+/// The tensors of a checkpoint under official names, to be asked for sizes.
 pub(super) struct TensorIndex<'a> {
     pub(super) path: &'a Path,
-    pub(super) tensors: &'a BTreeMap<String, TensorRef>,
+    pub(super) tensors: &'a BTreeMap<String, TensorView>,
 }
 
 impl TensorIndex<'_> {
     /// Whether any tensor's name starts so.
     pub(super) fn has(&self, start: &str) -> bool {
-        self.suffixes(start).next().is_some()
+        has(self.tensors, start)
     }
 
     /// ViT-Det's sizes. Where tensors contradict each other, loading will name those that do not fit.
@@ -95,7 +95,7 @@ impl TensorIndex<'_> {
 
     /// The shape of a tensor, all of it positive.
     fn shape<const D: usize>(&self, name: &str) -> Result<[usize; D]> {
-        let found = self.tensors.get(name).map(TensorRef::shape);
+        let found = self.tensors.get(name).map(TensorView::shape);
         match found.map(<[usize; D]>::try_from) {
             Some(Ok(shape)) if !shape.contains(&0) => Ok(shape),
             _ => {
@@ -106,9 +106,8 @@ impl TensorIndex<'_> {
     }
 
     /// What follows `start` in the names that start so.
-    fn suffixes(&self, start: &str) -> impl Iterator<Item = &str> {
-        let from = (Bound::Included(start), Bound::Unbounded);
-        self.tensors.range::<str, _>(from).map_while(move |(name, _)| name.strip_prefix(start))
+    fn suffixes<'b>(&'b self, start: &'b str) -> impl Iterator<Item = &'b str> {
+        suffixes(self.tensors, start)
     }
 
     /// Number of numbered modules whose names start so.
@@ -124,6 +123,16 @@ impl TensorIndex<'_> {
     fn invalid(&self, expected: String, found: String) -> Error {
         Error::invalid_file(self.path, "SAM checkpoint", expected, found)
     }
+}
+
+/// Whether any name starts so.
+pub(super) fn has<T>(tensors: &BTreeMap<String, T>, start: &str) -> bool {
+    suffixes(tensors, start).next().is_some()
+}
+
+fn suffixes<'a, T>(tensors: &'a BTreeMap<String, T>, start: &'a str) -> impl Iterator<Item = &'a str> {
+    let from = (Bound::Included(start), Bound::Unbounded);
+    tensors.range::<str, _>(from).map_while(move |(name, _)| name.strip_prefix(start))
 }
 
 fn unpublished(what: String) -> Error {
