@@ -5,7 +5,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::kernels;
+use crate::kernels::{self, Affine};
 use crate::nn::{Activation, LayerNorm, Linear, Mlp, assert_shape};
 use crate::profile;
 use crate::weights::Weights;
@@ -252,17 +252,14 @@ impl Attention {
                 let keys = keys * self.scale();
                 let offsets = keys.clone().matmul(self.q_proj.bias.val().reshape([1, heads, self.width() / heads, 1]));
                 let keys = keys.matmul(self.q_proj.weight.val().reshape(self.per_head(width)));
-                let scores = kernels::linear(
-                    image.positioned.clone(),
-                    keys.reshape([folded, width]),
-                    offsets.reshape([folded]),
-                    None,
-                );
+                let folding = Affine { weight: keys.reshape([folded, width]), bias: offsets.reshape([folded]) };
+                let scores = kernels::linear(image.positioned.clone(), None, folding, None);
                 let [_, pixels, _] = scores.dims();
                 let weights = kernels::softmax(scores.reshape([1, pixels, heads, count]));
                 let outputs = self.out_proj.weight.val().transpose().reshape(self.per_head(width));
                 let values = values.matmul(outputs).reshape([folded, width]).transpose();
-                kernels::linear(weights.reshape([1, pixels, folded]), values, self.out_proj.bias.val(), None)
+                let unfolding = Affine { weight: values, bias: self.out_proj.bias.val() };
+                kernels::linear(weights.reshape([1, pixels, folded]), None, unfolding, None)
             },
         )
     }

@@ -17,7 +17,7 @@ const CHUNK: usize = 1 << 14;
 pub(crate) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let Some(input) = Buffer::of(&x) else { return activation::gelu(x) };
     let input = input.values();
-    let mut output = vec![0.0; input.len()];
+    let mut output = buffer::zeroed(input.len());
     output.par_chunks_mut(CHUNK).zip(input.par_chunks(CHUNK)).for_each(|(output, input)| {
         vectorised(
             #[inline(always)]

@@ -20,6 +20,57 @@ impl Buffer {
     }
 }
 
+/// Whether `x` is an `f32` tensor of the Flex backend that records no gradients.
+pub(super) fn on_cpu<const D: usize>(x: &Tensor<D>) -> bool {
+    x.dtype() == DType::F32 && x.clone().try_into_primitive::<Flex>().is_ok()
+}
+
+/// The values of an `f32` tensor of the Flex backend, to be changed where they lie.
+pub(super) struct Owned<const D: usize> {
+    tensor: FlexTensor,
+}
+
+impl<const D: usize> Owned<D> {
+    /// Of a tensor [`on_cpu`]. Copies what is not row-major.
+    pub(super) fn of(x: Tensor<D>) -> Self {
+        let tensor = x.try_into_primitive::<Flex>().expect("the tensor is on the CPU");
+        Self { tensor: if tensor.is_contiguous() { tensor } else { tensor.to_contiguous() } }
+    }
+
+    /// Copies them first if others hold them, too.
+    pub(super) fn values_mut(&mut self) -> &mut [f32] {
+        let (start, count) = (self.tensor.layout().start_offset(), self.tensor.layout().num_elements());
+        &mut self.tensor.storage_mut::<f32>()[start..][..count]
+    }
+
+    pub(super) fn into_tensor(self) -> Tensor<D> {
+        Tensor::from_primitive::<Flex>(self.tensor)
+    }
+}
+
+/// Zeros, in large pages where the system has them: the first touch of a small page costs as much as a thousand
+/// multiplications, and a chip of 1024 × 1024 pixels would touch several hundred thousand of them.
+pub(super) fn zeroed(count: usize) -> Vec<f32> {
+    let values = vec![0.0; count];
+    advise_large_pages(&values);
+    values
+}
+
+#[cfg(target_os = "linux")]
+fn advise_large_pages(values: &[f32]) {
+    /// Large pages of the architectures that have them.
+    const PAGE: usize = 2 << 20;
+    let range = values.as_ptr_range();
+    let (start, end) = ((range.start as usize).next_multiple_of(PAGE), range.end as usize / PAGE * PAGE);
+    if start < end {
+        // SAFETY: the range lies within the allocation of `values`, and the advice changes no content.
+        unsafe { libc::madvise(start as *mut libc::c_void, end - start, libc::MADV_HUGEPAGE) };
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn advise_large_pages(_: &[f32]) {}
+
 /// A tensor of the Flex backend that takes over `values`.
 pub(super) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
     let layout = Layout::contiguous(Shape::new(shape));

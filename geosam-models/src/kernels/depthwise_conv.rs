@@ -36,7 +36,7 @@ pub(crate) fn depthwise_conv3x3(
     };
     let image = Image { values: input.values(), height, width, channels };
     let [rows, columns] = [height.div_ceil(stride), width.div_ceil(stride)];
-    let mut output = vec![0.0; batch * rows * columns * channels];
+    let mut output = buffer::zeroed(batch * rows * columns * channels);
     output.par_chunks_exact_mut(columns * channels).enumerate().for_each(|(index, output)| {
         let (batch, row) = (index / rows, index % rows * stride);
         vectorised(

@@ -27,6 +27,12 @@ pub(super) fn matmul_transposed(output: &mut [f32], scale: f32, a: Matrix<'_>, b
     product(output, 0.0, scale, a, b.rows, (b.values, 1, b.columns), threads);
 }
 
+/// output += a bᵀ, for `a` `[m, k]`, `b` `[n, k]` and `output` `[m, n]`.
+pub(super) fn add_matmul_transposed(output: &mut [f32], a: Matrix<'_>, b: Matrix<'_>, threads: Threads) {
+    assert_eq!(a.columns, b.columns);
+    product(output, 1.0, 1.0, a, b.rows, (b.values, 1, b.columns), threads);
+}
+
 /// output += a b, for `a` `[m, k]`, `b` `[k, n]` and `output` `[m, n]`.
 pub(super) fn add_matmul(output: &mut [f32], a: Matrix<'_>, b: Matrix<'_>) {
     assert_eq!(a.columns, b.rows);

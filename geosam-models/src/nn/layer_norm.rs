@@ -4,6 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::{Tensor, module};
 
 use super::assert_shape;
+use crate::kernels::Norm;
 use crate::profile;
 use crate::weights::Weights;
 
@@ -22,6 +23,11 @@ impl LayerNorm {
             bias: Param::from_tensor(weights.tensor("bias", [width])),
             epsilon,
         }
+    }
+
+    /// For a kernel that normalises its input itself.
+    pub(super) fn fused(&self) -> Norm {
+        Norm { weight: self.weight.val(), bias: self.bias.val(), epsilon: self.epsilon }
     }
 
     /// # Shapes

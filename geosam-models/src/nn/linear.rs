@@ -3,8 +3,8 @@
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
-use super::{Activation, assert_shape};
-use crate::kernels;
+use super::{Activation, LayerNorm, assert_shape};
+use crate::kernels::{self, Affine};
 use crate::profile;
 use crate::weights::Weights;
 
@@ -47,7 +47,7 @@ impl Linear {
     /// - x: `[.., inputs]`
     /// - output: `[.., outputs]`
     pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        self.forward_with(x, None)
+        self.run(x, None, None)
     }
 
     /// The activation of the result, done while it is in the cache.
@@ -55,14 +55,53 @@ impl Linear {
     /// # Shapes
     /// - as [`Linear::forward`]
     pub(crate) fn forward_with<const D: usize>(&self, x: Tensor<D>, activation: Option<Activation>) -> Tensor<D> {
-        let weight = self.weight.val();
-        let [outputs, inputs] = weight.dims();
+        self.run(x, None, activation)
+    }
+
+    /// Of the normed input.
+    ///
+    /// # Shapes
+    /// - as [`Linear::forward`]
+    pub(crate) fn forward_normed<const D: usize>(&self, norm: &LayerNorm, x: Tensor<D>) -> Tensor<D> {
+        self.run(x, Some(norm), None)
+    }
+
+    fn run<const D: usize>(&self, x: Tensor<D>, norm: Option<&LayerNorm>, activation: Option<Activation>) -> Tensor<D> {
+        let describe = self.describe(&x, norm, activation);
+        let norm = norm.map(LayerNorm::fused);
+        profile::operator(describe, || kernels::linear(x, norm, self.fused(), activation))
+    }
+
+    /// `sum` and what this makes of `x`.
+    ///
+    /// # Shapes
+    /// - sum: `[.., outputs]`
+    /// - x: `[.., inputs]`
+    /// - output: `[.., outputs]`
+    pub(crate) fn add_to<const D: usize>(&self, sum: Tensor<D>, x: Tensor<D>) -> Tensor<D> {
+        let describe = self.describe(&x, None, None);
+        profile::operator(describe, || kernels::add_linear(sum, x, self.fused()))
+    }
+
+    /// For a kernel that does more than this layer.
+    pub(super) fn fused(&self) -> Affine {
+        Affine { weight: self.weight.val(), bias: self.bias.val() }
+    }
+
+    /// Name and operations.
+    fn describe<const D: usize>(
+        &self,
+        x: &Tensor<D>,
+        norm: Option<&LayerNorm>,
+        activation: Option<Activation>,
+    ) -> impl FnOnce() -> (String, f64) + use<D> {
+        let [outputs, inputs] = self.weight.dims();
         assert_shape!(x, [.., inputs]);
         let rows: usize = x.dims()[..D - 1].iter().product();
-        let describe = || {
+        let before = if norm.is_some() { "norm, " } else { "" };
+        move || {
             let then = activation.map_or(String::new(), |activation| format!(", {activation:?}"));
-            (format!("linear {inputs} → {outputs}{then}"), 2.0 * (rows * inputs * outputs) as f64)
-        };
-        profile::operator(describe, || kernels::linear(x, weight, self.bias.val(), activation))
+            (format!("{before}linear {inputs} → {outputs}{then}"), 2.0 * (rows * inputs * outputs) as f64)
+        }
     }
 }

@@ -4,32 +4,44 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::{Linear, assert_shape};
+use crate::kernels::{self, Patches};
+use crate::profile;
 use crate::weights::Weights;
 
-/// Cuts the image into patches and maps each to a token.
+/// Maps squares of the image to tokens.
 #[derive(Module, Debug)]
 pub(crate) struct PatchEmbed {
-    /// `proj`, a convolution whose stride is its kernel: `[width, 3·patch·patch]`, columns in the order channel, row, column.
+    /// `proj`, a convolution: `[width, 3·kernel·kernel]`, columns in the order channel, row, column.
     proj: Linear,
-    patch: usize,
+    #[module(skip)]
+    patches: Patches,
 }
 
 impl PatchEmbed {
+    /// Of squares next to each other.
     pub(crate) fn load(weights: &Weights<'_>, patch: usize, width: usize, bias: bool) -> Self {
-        let proj = weights.scope("proj");
-        let weight = proj.tensor("weight", [width, 3, patch, patch]).reshape([width, 3 * patch * patch]);
+        Self::load_overlapping(weights, Patches { kernel: patch, stride: patch, padding: 0 }, width, bias)
+    }
+
+    pub(crate) fn load_overlapping(weights: &Weights<'_>, patches: Patches, width: usize, bias: bool) -> Self {
+        let (proj, kernel) = (weights.scope("proj"), patches.kernel);
+        let weight = proj.tensor("weight", [width, 3, kernel, kernel]).reshape([width, 3 * kernel * kernel]);
         let bias = if bias { proj.tensor("bias", [width]) } else { Tensor::zeros([width], &weight.device()) };
-        Self { proj: Linear::new(weight, bias), patch }
+        Self { proj: Linear::new(weight, bias), patches }
     }
 
     /// # Shapes
     /// - images: `[batch, 3, height, width]`
-    /// - output: `[batch, height / patch, width / patch, channels]`
+    /// - output: `[batch, height / stride, width / stride, channels]`
     pub(crate) fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        let [batch, channels, height, width] = images.dims();
-        let [patch, rows, columns] = [self.patch, height / self.patch, width / self.patch];
-        assert_shape!(images, [_, 3, patch * rows, patch * columns]);
-        let patches = images.reshape([batch, channels, rows, patch, columns, patch]).permute([0, 2, 4, 1, 3, 5]);
-        self.proj.forward(patches.reshape([batch, rows, columns, channels * patch * patch]))
+        let [_, _, height, width] = images.dims();
+        let Patches { kernel, stride, .. } = self.patches;
+        assert_shape!(images, [_, 3, height / stride * stride, width / stride * stride]);
+        let describe = || {
+            let [outputs, seen] = self.proj.weight.dims();
+            let tokens = (height / stride) * (width / stride);
+            (format!("patches {kernel}×{kernel} → {outputs}"), 2.0 * (tokens * seen * outputs) as f64)
+        };
+        profile::operator(describe, || kernels::patches(images, self.proj.fused(), self.patches))
     }
 }

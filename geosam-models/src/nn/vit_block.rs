@@ -21,10 +21,7 @@ impl VitBlock {
     /// - x: `[batch, height, width, channels]`
     /// - output: the same
     pub(crate) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let attended = self.attn.forward(self.norm1.forward(x.clone()));
-        let x = x + attended;
-        let transformed = self.mlp.forward(self.norm2.forward(x.clone()));
-        x + transformed
+        self.mlp.add_to(&self.norm2, self.attn.add_to(&self.norm1, x))
     }
 }
 
@@ -80,10 +77,12 @@ impl Attention {
         }
     }
 
+    /// `x` and what its tokens attend to once normed.
+    ///
     /// # Shapes
     /// - x: `[batch, height, width, channels]`
     /// - output: the same
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    fn add_to(&self, norm: &LayerNorm, x: Tensor<4>) -> Tensor<4> {
         let attention = WindowAttention { heads: self.heads, window: self.window, order: QkvOrder::PartMajor, pool: 1 };
         let position = match &self.position {
             AttentionPosition::Relative(tables) => {
@@ -94,6 +93,7 @@ impl Attention {
         // Windows that reach over the edge are filled up with zeros, before `qkv`: such a token's query, key and value
         // are the bias. Nothing masks them.
         let filling = self.qkv.bias.val();
-        self.proj.forward(kernels::window_attention(self.qkv.forward(x), filling, position, attention))
+        let qkv = self.qkv.forward_normed(norm, x.clone());
+        self.proj.add_to(x, kernels::window_attention(qkv, filling, position, attention))
     }
 }

@@ -6,8 +6,8 @@ use burn::module::{Module, Param};
 use burn::tensor::{DType, Tensor, TensorData};
 
 use super::config::HieraConfig;
-use crate::kernels::{self, Position, QkvOrder, WindowAttention};
-use crate::nn::{Activation, Conv2d, Conv2dConfig, LayerNorm, Linear, Mlp, assert_shape};
+use crate::kernels::{self, Patches, Position, QkvOrder, WindowAttention};
+use crate::nn::{Activation, LayerNorm, Linear, Mlp, PatchEmbed};
 use crate::profile;
 use crate::weights::Weights;
 
@@ -23,8 +23,7 @@ const POSITION_WINDOW: usize = 8;
 /// Four stages of blocks.
 #[derive(Module, Debug)]
 pub(super) struct Hiera {
-    /// `patch_embed.proj`
-    stem: Conv2d,
+    patch_embed: PatchEmbed,
     /// `pos_embed`, stretched, and `pos_embed_window`, repeated: `[1, grid, grid, width]`.
     position: Param<Tensor<4>>,
     blocks: Vec<MultiScaleBlock>,
@@ -35,7 +34,7 @@ pub(super) struct Hiera {
 impl Hiera {
     pub(super) fn load(weights: &Weights<'_>, config: &HieraConfig) -> Self {
         let grid = config.image_size / STEM_STRIDE;
-        let stem = Conv2dConfig { stride: STEM_STRIDE, padding: 3, ..Conv2dConfig::new([3, config.width], 7) };
+        let stem = Patches { kernel: 7, stride: STEM_STRIDE, padding: 3 };
         let blocks = config.blocks();
         let load = |(index, shape): (usize, &BlockShape)| {
             MultiScaleBlock::load(&weights.scope(format_args!("blocks.{index}")), *shape)
@@ -45,7 +44,7 @@ impl Hiera {
             Some(*blocks - 1)
         });
         Self {
-            stem: Conv2d::load(&weights.scope("patch_embed.proj"), stem),
+            patch_embed: PatchEmbed::load_overlapping(&weights.scope("patch_embed"), stem, config.width, true),
             position: Param::from_tensor(position(weights, config, grid)),
             blocks: blocks.iter().enumerate().map(load).collect(),
             stage_ends: ends.collect(),
@@ -58,8 +57,9 @@ impl Hiera {
     /// - images: `[batch, 3, size, size]`
     /// - output: `[batch, size / 4 / 2ⁱ, size / 4 / 2ⁱ, width · 2ⁱ]` for i from 0 to 3
     pub(super) fn forward(&self, images: Tensor<4>) -> Vec<Tensor<4>> {
-        let embed = || self.stem.forward(images).permute([0, 2, 3, 1]) + self.position.val();
-        let mut x = profile::operator(|| ("tokens with positions".to_string(), 0.0), embed);
+        let x = self.patch_embed.forward(images);
+        let position = || x + self.position.val();
+        let mut x = profile::operator(|| ("tokens with positions".to_string(), 0.0), position);
         let mut stages = Vec::with_capacity(self.stage_ends.len());
         for (index, block) in self.blocks.iter().enumerate() {
             x = block.forward(x);
@@ -92,7 +92,7 @@ impl HieraConfig {
                 let pools = stage > 0 && block == 0;
                 // The block between two stages still has the windows of the first, and reads its width.
                 let before = if pools { stage - 1 } else { stage };
-                let grid = self.image_size / STEM_STRIDE >> before;
+                let grid = (self.image_size / STEM_STRIDE) >> before;
                 let global = self.global_attention.contains(&blocks.len());
                 blocks.push(BlockShape {
                     widths: [self.width << before, self.width << stage],
@@ -134,15 +134,16 @@ impl MultiScaleBlock {
     /// - x: `[batch, height, width, channels]`
     /// - output: the same, or `[batch, height / 2, width / 2, 2·channels]`
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let normed = self.norm1.forward(x.clone());
+        let attended = self.attn.forward(&self.norm1, x.clone());
         // The residual of a block that pools is the normed input, unlike that of the others.
         let residual = match &self.proj {
-            Some(proj) => max_pool(proj.forward(normed.clone())),
+            Some(proj) => {
+                let wide = proj.forward_normed(&self.norm1, x);
+                profile::operator(|| ("max pooling".to_string(), 0.0), || kernels::max_pool2x2(wide))
+            }
             None => x,
         };
-        let x = residual + self.attn.forward(normed);
-        let transformed = self.mlp.forward(self.norm2.forward(x.clone()));
-        x + transformed
+        self.mlp.add_to(&self.norm2, self.attn.proj.add_to(residual, attended))
     }
 }
 
@@ -168,34 +169,18 @@ impl MultiScaleAttention {
         }
     }
 
+    /// What the normed tokens attend to, before `proj`.
+    ///
     /// # Shapes
     /// - x: `[batch, height, width, inputs]`
     /// - output: `[batch, height / pool, width / pool, outputs]`
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    fn forward(&self, norm: &LayerNorm, x: Tensor<4>) -> Tensor<4> {
         let Self { heads, window, pool, .. } = *self;
         let attention = WindowAttention { heads, window, order: QkvOrder::PartMajor, pool };
         // Windows that reach over the edge are filled up with zeros, before `qkv`; nothing masks them.
         let filling = self.qkv.bias.val();
-        self.proj.forward(kernels::window_attention(self.qkv.forward(x), filling, Position::Unknown, attention))
+        kernels::window_attention(self.qkv.forward_normed(norm, x), filling, Position::Unknown, attention)
     }
-}
-
-/// The largest of every square of four tokens, in each channel.
-///
-/// # Shapes
-/// - x: `[batch, height, width, channels]`
-/// - output: `[batch, height / 2, width / 2, channels]`
-fn max_pool(x: Tensor<4>) -> Tensor<4> {
-    let [batch, height, width, channels] = x.dims();
-    assert_shape!(x, [_, height / 2 * 2, width / 2 * 2, _]);
-    let pool = || {
-        let half = |x: Tensor<3>, index| x.narrow(1, index, 1);
-        let rows = x.reshape([batch * height / 2, 2, width * channels]);
-        let rows = half(rows.clone(), 0).max_pair(half(rows, 1));
-        let columns = rows.reshape([batch * height / 2 * width / 2, 2, channels]);
-        half(columns.clone(), 0).max_pair(half(columns, 1)).reshape([batch, height / 2, width / 2, channels])
-    };
-    profile::operator(|| ("max pooling".to_string(), 0.0), pool)
 }
 
 /// The code of every token's place.

@@ -31,7 +31,7 @@ pub(super) fn window_attention(
 
     let [rows, columns] = [height.div_ceil(window), width.div_ceil(window)];
     let [pooled_height, pooled_width] = [height / pool, width / pool];
-    let mut output = vec![0.0; batch * pooled_height * pooled_width * heads * depth];
+    let mut output = buffer::zeroed(batch * pooled_height * pooled_width * heads * depth);
     let target = Target(output.as_mut_ptr());
     (0..batch * rows * columns * heads).into_par_iter().for_each(|job| {
         let (place, head) = (job / heads, job % heads);

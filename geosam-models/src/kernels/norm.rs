@@ -1,0 +1,65 @@
+//! Layer normalisation of rows, for kernels that go on with them.
+
+use burn::tensor::{Tensor, module};
+
+use super::buffer::Buffer;
+use super::simd::{LANES, vectorised};
+
+/// What [`Rows`](super::rows) normalise with before they are used: weight and bias `[width]`.
+#[derive(Clone, Debug)]
+pub(crate) struct Norm {
+    pub(crate) weight: Tensor<1>,
+    pub(crate) bias: Tensor<1>,
+    pub(crate) epsilon: f64,
+}
+
+impl Norm {
+    pub(super) fn by_operators<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        module::layer_norm(x, self.weight, Some(self.bias), self.epsilon)
+    }
+}
+
+/// [`Norm`] on the CPU.
+pub(super) struct RowNorm {
+    weight: Buffer,
+    bias: Buffer,
+    epsilon: f32,
+}
+
+impl RowNorm {
+    pub(super) fn of(norm: &Norm) -> Option<Self> {
+        let (weight, bias) = (Buffer::of(&norm.weight)?, Buffer::of(&norm.bias)?);
+        Some(Self { weight, bias, epsilon: norm.epsilon as f32 })
+    }
+
+    /// Normalises whole rows of `input` into `output`.
+    pub(super) fn apply(&self, output: &mut [f32], input: &[f32]) {
+        let (weight, bias) = (self.weight.values(), self.bias.values());
+        let width = weight.len();
+        vectorised(
+            #[inline(always)]
+            || {
+                for (output, input) in output.chunks_exact_mut(width).zip(input.chunks_exact(width)) {
+                    let mean = sum(input, |x| x) / width as f32;
+                    let variance = sum(input, |x| (x - mean) * (x - mean)) / width as f32;
+                    let scale = (variance + self.epsilon).sqrt().recip();
+                    for ((y, x), (weight, bias)) in output.iter_mut().zip(input).zip(weight.iter().zip(bias)) {
+                        *y = (x - mean) * scale * weight + bias;
+                    }
+                }
+            },
+        );
+    }
+}
+
+#[inline(always)]
+fn sum(values: &[f32], term: impl Fn(f32) -> f32) -> f32 {
+    let (chunks, rest) = values.as_chunks::<LANES>();
+    let mut lanes = [0.0; LANES];
+    for chunk in chunks {
+        for (lane, &value) in lanes.iter_mut().zip(chunk) {
+            *lane += term(value);
+        }
+    }
+    lanes.iter().sum::<f32>() + rest.iter().map(|&value| term(value)).sum::<f32>()
+}

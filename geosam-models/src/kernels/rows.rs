@@ -1,0 +1,49 @@
+//! Work on the rows of a matrix, a few at a time, so that what lies between two steps never leaves the cache.
+
+use rayon::prelude::*;
+
+use super::matmul::Threads;
+
+/// Weights of at most this many values are small: every core goes through them with its own rows.
+const SMALL_WEIGHTS: usize = 1 << 18;
+/// Values of a core's own rows: half of a second level cache of a mebibyte.
+const OWN: usize = 1 << 17;
+/// Rows that all cores work on together if the weights are large. They are packed anew for each such chunk, which costs
+/// as much as about twenty rows.
+const SHARED: usize = 1024;
+
+/// How rows are cut into chunks.
+#[derive(Clone, Copy)]
+pub(super) enum Chunks {
+    /// Every core works on chunks of its own, of so many rows.
+    Own(usize),
+    /// All cores work on one chunk after the other, of so many rows.
+    Shared(usize),
+}
+
+impl Chunks {
+    /// For `rows` rows that are `widest` wide at their widest, and weights of `weights` values.
+    pub(super) fn of(rows: usize, widest: usize, weights: usize) -> Self {
+        let own = (OWN / widest).clamp(64, SHARED);
+        if weights <= SMALL_WEIGHTS && rows >= 2 * own { Self::Own(own) } else { Self::Shared(SHARED) }
+    }
+
+    /// Runs `work` on every chunk of `output` with the number of its first row; `width` is that of `output`'s rows.
+    pub(super) fn for_each(
+        self,
+        output: &mut [f32],
+        width: usize,
+        work: impl Fn(&mut [f32], usize, Threads) + Sync + Send,
+    ) {
+        match self {
+            Self::Own(rows) => output
+                .par_chunks_mut(rows * width)
+                .enumerate()
+                .for_each(|(index, chunk)| work(chunk, index * rows, Threads::One)),
+            Self::Shared(rows) => output
+                .chunks_mut(rows * width)
+                .enumerate()
+                .for_each(|(index, chunk)| work(chunk, index * rows, Threads::All)),
+        }
+    }
+}
