@@ -6,12 +6,11 @@ use super::Letterbox;
 
 /// `mask` letterboxed to the network's square by nearest neighbours, zeros in the padding, and brought from there to
 /// `side` × `side` by bilinear interpolation without antialiasing, as ultralytics 8.4.190 does. Logits of an earlier
-/// prediction, which have the right shape already, come out as they are.
+/// prediction, which have the right shape already, come out as they are, but for rounding.
 ///
 /// # Shapes
-/// - output: `[side, side]` row-major; `image_size` is four times `side`
+/// - output: `[side, side]` row-major; `image_size` is at least twice `side`
 pub(crate) fn mask_input(mask: &MaskPrompt, image_size: usize, side: usize) -> Vec<f32> {
-    debug_assert_eq!(image_size, 4 * side);
     let content = Letterbox::new(mask.shape, image_size).content();
     let nearest = |at: usize, content: usize, length: usize| {
         let index = (at as f64 * (length as f64 / content as f64)) as usize;
@@ -23,12 +22,18 @@ pub(crate) fn mask_input(mask: &MaskPrompt, image_size: usize, side: usize) -> V
         (Some(row), Some(column)) => mask.logits[row * mask.shape.width + column],
         _ => 0.0,
     };
-    // The centre of a square of 4 × 4 network pixels lies between the middle four.
-    let middle = |at: usize| [4 * at + 1, 4 * at + 2];
+    // The two network pixels around the centre of an output pixel, and their weights.
+    let taps = |at: usize| {
+        let centre = (at as f64 + 0.5) * image_size as f64 / side as f64 - 0.5;
+        let (first, second) = (centre as usize, centre.fract() as f32);
+        [(first, 1.0 - second), (first + 1, second)]
+    };
     let mean = |index: usize| {
-        let (rows, columns) = (middle(index / side).map(|at| rows[at]), middle(index % side).map(|at| columns[at]));
-        let pairs = rows.map(|row| columns.map(|column| logit(row, column)).iter().sum::<f32>());
-        (pairs[0] + pairs[1]) * 0.25
+        let (in_rows, in_columns) = (taps(index / side), taps(index % side));
+        let along_row = |row: usize| -> f32 {
+            in_columns.iter().map(|&(column, weight)| weight * logit(rows[row], columns[column])).sum()
+        };
+        in_rows.iter().map(|&(row, weight)| weight * along_row(row)).sum()
     };
     (0..side * side).map(mean).collect()
 }
@@ -41,9 +46,13 @@ mod tests {
 
     #[test]
     fn low_res_logits_pass_unchanged() {
-        let shape = Shape::square(32);
-        let logits: Vec<f32> = (0..shape.area()).map(|i| (i as f32 * 0.37).sin() * 9.0).collect();
-        assert_eq!(mask_input(&MaskPrompt { shape, logits: logits.clone() }, 128, 32), logits);
+        // With patches of 16 pixels and of 14.
+        for image_size in [128, 112] {
+            let shape = Shape::square(32);
+            let logits: Vec<f32> = (0..shape.area()).map(|i| (i as f32 * 0.37).sin() * 9.0).collect();
+            let input = mask_input(&MaskPrompt { shape, logits: logits.clone() }, image_size, 32);
+            assert!(input.iter().zip(&logits).all(|(a, b)| (a - b).abs() < 1e-5), "{image_size}");
+        }
     }
 
     #[test]

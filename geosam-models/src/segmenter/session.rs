@@ -159,3 +159,6 @@ impl PromptSession for SamSession {
 pub(super) fn to_vec<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_into_vec().expect("the models compute in f32")
 }
+
+#[cfg(test)]
+mod tests;

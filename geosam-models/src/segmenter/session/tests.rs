@@ -1,0 +1,78 @@
+#![allow(clippy::unwrap_used)]
+
+use geosam_core::{Label, MaskPrompt};
+
+use super::*;
+use crate::decoder::TwoWayTransformerConfig;
+use crate::golden::{Golden, input, load_seeded};
+
+/// Measured: at most 2.5e-6, at logits.
+const TOLERANCE: f64 = 2e-5;
+
+const WIDTH: usize = 256;
+const GRID: usize = 8;
+const SIZE: usize = 128;
+
+/// The decoder and features of `make_sam2_goldens.py`.
+fn session() -> SamSession {
+    let prompt_encoder = load_seeded("sam_prompt_encoder", |weights| PromptEncoder::load(weights, WIDTH, SIZE));
+    let mask_decoder = load_seeded("sam_mask_decoder", |weights| {
+        let transformer = TwoWayTransformerConfig::published(WIDTH, ["layers.0", "layers.1"]);
+        MaskDecoder::load(weights, transformer, Generation::Sam2)
+    });
+    let image_pe = prompt_encoder.dense_pe(GRID);
+    let decoder =
+        PromptDecoder { prompt_encoder, mask_decoder, generation: Generation::Sam2, image_pe, image_size: SIZE };
+    let features = ImageFeatures {
+        embedding: input("features", [1, WIDTH, GRID, GRID], 8.0),
+        high_res: Some([
+            input("high_res_feats.0", [1, WIDTH / 8, 4 * GRID, 4 * GRID], 4.0),
+            input("high_res_feats.1", [1, WIDTH / 4, 2 * GRID, 2 * GRID], 4.0),
+        ]),
+    };
+    SamSession::new(Arc::new(decoder), features, Shape::square(SIZE))
+}
+
+/// The cases of `make_sam2_goldens.py`, as they are asked.
+fn cases() -> Vec<(&'static str, PixelPrompt)> {
+    let points = |points: &[(f64, f64, bool)]| PixelPrompt {
+        points: points.iter().map(|&(column, row, _)| PixelPoint::new(column, row)).collect(),
+        labels: points.iter().map(|&(_, _, on)| if on { Label::Foreground } else { Label::Background }).collect(),
+        ..PixelPrompt::default()
+    };
+    let click = || points(&[(40.25, 71.5, true)]);
+    let bbox = Some(PixelBox { left: 12.5, top: 30.25, right: 90.0, bottom: 101.5 });
+    let shape = Shape::square(4 * GRID);
+    let mask = Some(MaskPrompt { shape, logits: to_vec(input("mask", [1, 1, shape.height, shape.width], 8.0)) });
+    let many: Vec<_> = (0..14).map(|i| (8.0 * f64::from(i) + 1.0, 120.0 - 7.0 * f64::from(i), i % 2 == 1)).collect();
+    vec![
+        ("points", points(&[(40.25, 71.5, true), (3.0, 120.75, false), (64.0, 8.0, true)])),
+        ("many_points", points(&many)),
+        ("box", PixelPrompt { bbox, ..PixelPrompt::default() }),
+        ("both", PixelPrompt { bbox, ..click() }),
+        ("points_and_mask", PixelPrompt { mask: mask.clone(), ..click() }),
+        ("mask", PixelPrompt { mask, ..PixelPrompt::default() }),
+    ]
+}
+
+#[test]
+fn answers_agree_with_sam2() {
+    let golden = Golden::open("sam2_decoder.safetensors");
+    let session = session();
+    let mut errors = Vec::new();
+    for (case, prompt) in cases() {
+        for (multimask, name) in [(false, case.to_string()), (true, format!("{case}.multimask"))] {
+            let answer =
+                session.predict(std::slice::from_ref(&prompt), PredictOptions { multimask }).unwrap().remove(0);
+            let LowResLogits { shape, values } = answer.low_res;
+            assert_eq!(shape, Shape::square(4 * GRID));
+            let tensor = |values: Vec<f32>| {
+                let shape = [values.len()];
+                Tensor::<1>::from_data(TensorData::new(values, shape), &burn::tensor::Device::flex())
+            };
+            errors.push((name.clone(), golden.error(&format!("{name}.logits"), tensor(values))));
+            errors.push((name.clone(), golden.error(&format!("{name}.scores"), tensor(answer.scores))));
+        }
+    }
+    assert!(errors.iter().all(|(_, error)| *error < TOLERANCE), "{errors:?}");
+}
