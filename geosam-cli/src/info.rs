@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use clap::Args;
-use geosam::{Error, FeatureSourceSummary, RasterInfo, Recognised, Result, describe_feature_source, recognise};
+use geosam::{Checkpoint, Error, FeatureSourceSummary, RasterInfo, Result, describe_feature_source};
 use serde_json::{Value, json};
 
 use crate::console::{print_json, print_line};
@@ -25,7 +25,7 @@ impl Info {
         let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
         let facts = match extension.as_str() {
             _ if is_feature_folder(path) => folder_facts(&describe_feature_source(path)?),
-            "pt" | "pth" | "safetensors" => checkpoint_facts(&recognise(path)?),
+            "pt" | "pth" | "safetensors" => checkpoint_facts(&Checkpoint::open(path)?)?,
             _ if path.is_dir() => {
                 return Err(Error::invalid_file(path, "feature folder", "a file manifest.parquet", "none"));
             }
@@ -95,13 +95,17 @@ fn folder_facts(s: &FeatureSourceSummary) -> Facts {
     ])
 }
 
-fn checkpoint_facts(r: &Recognised) -> Facts {
-    facts([
+fn checkpoint_facts(checkpoint: &Checkpoint) -> Result<Facts> {
+    let r = checkpoint.recognised();
+    Ok(facts([
         ("kind", json!("checkpoint")),
         ("recognised", json!(r.to_string())),
         ("model", json!(r.model_id)),
         ("model type", json!(r.config.model_type().as_str())),
-    ])
+        ("image size", json!(r.config.image_size())),
+        ("container", json!(r.container.to_string())),
+        ("fingerprint", json!(checkpoint.fingerprint()?)),
+    ]))
 }
 
 fn raster_facts(r: &RasterInfo) -> Facts {

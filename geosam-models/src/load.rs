@@ -7,6 +7,7 @@ use geosam_core::{ModelSpec, Preprocess, Result};
 use crate::checkpoint::Checkpoint;
 use crate::device::DeviceChoice;
 use crate::segmenter::Sam;
+use crate::weights::TensorSource;
 
 /// How a model is loaded.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -36,15 +37,88 @@ pub struct ModelOptions {
 /// ```
 pub fn load_model(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Sam> {
     let checkpoint = Checkpoint::open(path.as_ref())?;
+    let spec = spec(&checkpoint, options)?;
+    Sam::load(&checkpoint, &checkpoint.recognised().config, spec, &options.device.device())
+}
+
+fn spec(checkpoint: &Checkpoint, options: &ModelOptions) -> Result<ModelSpec> {
     let recognised = checkpoint.recognised();
-    let config = &recognised.config;
-    let spec = ModelSpec {
+    Ok(ModelSpec {
         model_id: recognised.model_id.clone(),
-        model_type: config.model_type(),
-        checkpoint_path: path.as_ref().to_path_buf(),
-        image_size: config.image_size(),
+        model_type: recognised.config.model_type(),
+        checkpoint_path: checkpoint.path(),
+        image_size: recognised.config.image_size(),
         fingerprint: Some(checkpoint.fingerprint()?),
         preprocess: options.preprocess,
-    };
-    Sam::load(&checkpoint, config, spec, &options.device.device())
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+
+    use std::cell::RefCell;
+    use std::path::PathBuf;
+
+    use geosam_core::torch_file::{TensorDtype, TensorRef, TorchFile, Value, write_torch_file};
+
+    use super::*;
+    use crate::random_checkpoint::write_random_checkpoint;
+    use crate::segmenter::SamConfig;
+
+    /// A checkpoint, and which of its tensors were read.
+    #[derive(Debug)]
+    struct Watched<'a> {
+        checkpoint: &'a Checkpoint,
+        read: RefCell<Vec<String>>,
+    }
+
+    impl TensorSource for Watched<'_> {
+        fn path(&self) -> PathBuf {
+            self.checkpoint.path()
+        }
+
+        fn names(&self) -> Vec<String> {
+            self.checkpoint.names()
+        }
+
+        fn shape(&self, name: &str, wanted: &[usize]) -> Option<Vec<usize>> {
+            self.checkpoint.shape(name, wanted)
+        }
+
+        fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+            self.read.borrow_mut().push(name.to_string());
+            self.checkpoint.read(name, shape)
+        }
+    }
+
+    #[test]
+    fn what_the_network_needs_is_read_once_and_nothing_else() {
+        let folder = tempfile::tempdir().unwrap();
+        let (small, large) = (folder.path().join("small.pt"), folder.path().join("large.pt"));
+        write_random_checkpoint(&small, &SamConfig::small_sam3(), 3).unwrap();
+        let file = TorchFile::open(&small).unwrap();
+        let mut tensors = file.root().as_dict().unwrap().to_vec();
+        let needed = tensors.len();
+        // The detector of the published file is as large as the rest, and the complex numbers are no weights.
+        for (name, dtype) in [
+            ("detector.backbone.language_backbone.encoder.token_embedding.weight", TensorDtype::F32),
+            ("detector.transformer.decoder.query_embed.weight", TensorDtype::F16),
+            ("detector.backbone.vision_backbone.trunk.blocks.0.attn.freqs_cis", TensorDtype::Complex64),
+        ] {
+            let decoy = TensorRef::in_memory(dtype, &[512, 512], vec![1; 512 * 512 * dtype.size()]).unwrap();
+            tensors.push((Value::Str(name.to_string()), Value::Tensor(decoy)));
+        }
+        write_torch_file(&large, &Value::Dict(tensors)).unwrap();
+
+        let checkpoint = Checkpoint::open(&large).unwrap();
+        let watched = Watched { checkpoint: &checkpoint, read: RefCell::default() };
+        let options = ModelOptions::default();
+        let spec = spec(&checkpoint, &options).unwrap();
+        Sam::load(&watched, &checkpoint.recognised().config, spec, &options.device.device()).unwrap();
+        let mut read = watched.read.into_inner();
+        read.sort();
+        assert_eq!((read.len(), checkpoint.recognised().tensors), (needed, needed + 3));
+        assert_eq!(read, checkpoint.names());
+    }
 }
