@@ -10,6 +10,7 @@ mod fingerprints;
 mod hugging_face;
 mod layouts;
 mod misfits;
+mod random;
 
 use std::path::{Path, PathBuf};
 
