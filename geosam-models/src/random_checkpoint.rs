@@ -1,6 +1,6 @@
 //! Checkpoint files with random weights.
 
-mod video;
+mod insisted;
 
 use std::cell::RefCell;
 use std::path::{Path, PathBuf};
@@ -15,8 +15,9 @@ use crate::weights::TensorSource;
 /// Write the seeded random weights of [`Sam::random`] to a checkpoint in the official layout, which
 /// [`load_model`](crate::load_model) opens. For tests and demonstrations.
 ///
-/// In the sizes of the registry PyTorch and the Python systems open them as well, under the names that those give the
-/// published files: SAM 2's have the tensors for videos, too. SAM 3's have what answers clicks, not the detector.
+/// In the sizes of the registry PyTorch and the Python systems open them as well: where those insist on parts that
+/// nothing here runs (MobileSAM's classifier, SAM 2's memory of a video), the file has them. SAM 3's has what answers
+/// clicks and no detector.
 ///
 /// # Errors
 /// As [`Sam::random`]; [`geosam_core::Error::Io`] if the file cannot be written.
@@ -25,18 +26,13 @@ pub fn write_random_checkpoint(path: &Path, config: &SamConfig, seed: u64) -> Re
     let recorder = Recorder { weights, tensors: RefCell::default() };
     Sam::random_from(&recorder, config, seed, &ModelOptions::default())?;
     let mut tensors = recorder.tensors.into_inner();
-    let model_type = config.model_type();
-    match model_type {
+    tensors.extend(insisted::tensors(config).map(|(name, shape)| {
+        let values = weights.values(&name, &shape);
+        (name, shape, values)
+    }));
+    match config.model_type() {
         ModelType::Sam | ModelType::Sam3 => write_checkpoint(path, tensors),
-        ModelType::Sam2 => {
-            if config.image_size() == model_type.image_size() {
-                tensors.extend(video::tensors().map(|(name, shape)| {
-                    let values = weights.values(&name, &shape);
-                    (name, shape, values)
-                }));
-            }
-            write_checkpoint_below_model(path, tensors)
-        }
+        ModelType::Sam2 => write_checkpoint_below_model(path, tensors),
     }
 }
 

@@ -150,6 +150,13 @@ mod tests {
             ("pe_layer.positional_encoding_gaussian_matrix", &[2, 2048], 0.0, 1.0),
             ("mask_tokens.weight", &[4, 1024], 0.0, 0.5),
             ("patch_embed.proj.weight", &[64, 4, 4, 4], 0.0, 0.125),
+            ("trunk.pos_embed_window", &[1, 64, 8, 8], 0.0, 0.2),
+            ("neck.convs.0.conv.weight", &[64, 64, 1, 1], 0.0, 0.125),
+            ("sam2_convs.0.dconv_2x2_0.weight", &[64, 16, 2, 2], 0.0, 0.125),
+            ("sam_prompt_encoder.point_embeddings.0.weight", &[1, 4096], 0.0, 0.5),
+            ("sam_prompt_encoder.not_a_point_embed.weight", &[1, 4096], 0.0, 0.5),
+            ("sam_mask_decoder.obj_score_token.weight", &[1, 4096], 0.0, 0.5),
+            ("tracker.no_mem_embed", &[1, 1, 4096], 0.0, 0.5),
         ] {
             let (found_mean, found_deviation) = moments(&RandomWeights::new(0).values(name, shape));
             assert!((found_mean - mean).abs() < TOLERANCE * deviation, "{name}: mean {found_mean}");

@@ -1,10 +1,18 @@
-//! The part of SAM 2 that follows objects through a video: its tensors' names and shapes.
-//!
-//! Nothing here runs it, but Python systems refuse a file that lacks it. Facts from `sam2/modeling/sam2_base.py`,
-//! `memory_attention.py` and `memory_encoder.py`; widths are the same in all four sizes.
+//! Tensors that nothing here runs, but that Python systems insist on: their names and shapes.
 
-/// Start of the names, how many modules there are of the kind (`#` is the number), shape. A `.weight` has a `.bias`, too.
-const TENSORS: [(&str, usize, &[usize]); 38] = [
+use crate::segmenter::{ImageEncoderConfig, SamConfig};
+
+/// Name, in which `#` stands for the number of a module, how many modules there are, and shape. A `.weight` has a
+/// `.bias`, too.
+type Pattern = (&'static str, usize, &'static [usize]);
+
+/// The classifier as which MobileSAM's trunk was trained. Facts from `mobile_sam/modeling/tiny_vit_sam.py`.
+const CLASSIFIER: [Pattern; 2] =
+    [("image_encoder.norm_head.weight", 1, &[320]), ("image_encoder.head.weight", 1, &[1000, 320])];
+
+/// The part of SAM 2 that follows objects through a video, the same in all four sizes. Facts from
+/// `sam2/modeling/sam2_base.py`, `memory_attention.py` and `memory_encoder.py`.
+const VIDEO: [Pattern; 38] = [
     ("maskmem_tpos_enc", 1, &[7, 1, 1, 64]),
     ("no_mem_pos_enc", 1, &[1, 1, 256]),
     ("no_obj_ptr", 1, &[1, 256]),
@@ -45,9 +53,15 @@ const TENSORS: [(&str, usize, &[usize]); 38] = [
     ("sam_mask_decoder.pred_obj_score_head.layers.2.weight", 1, &[1, 256]),
 ];
 
-/// Names and shapes of all tensors.
-pub(super) fn tensors() -> impl Iterator<Item = (String, Vec<usize>)> {
-    let modules = TENSORS.iter().flat_map(|(name, count, shape)| {
+/// Names and shapes of the tensors beside those of the network. Sizes that were never published have none.
+pub(super) fn tensors(config: &SamConfig) -> impl Iterator<Item = (String, Vec<usize>)> {
+    let is_published = config.image_size() == config.model_type().image_size();
+    let patterns: &[Pattern] = match &config.image_encoder {
+        ImageEncoderConfig::Tiny(_) if is_published => &CLASSIFIER,
+        ImageEncoderConfig::Hiera(_) if is_published => &VIDEO,
+        _ => &[],
+    };
+    let modules = patterns.iter().flat_map(|(name, count, shape)| {
         (0..*count).map(move |number| (name.replace('#', &number.to_string()), shape.to_vec()))
     });
     modules.flat_map(|(name, shape)| {
