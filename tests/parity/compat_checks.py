@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 import geosam_reference as reference
+from binary import Failed
 from checks import bounds
 from geosam_reference import Answer
 from scenes import BLOCK, CITY, COAST, FIELDS, LONLAT, PATCH, POINT, RELIEF, TALL, THREE, TOWN, Scene
@@ -206,6 +207,20 @@ def check_online(report, binary, store, scene, model, seed, checkpoint):
             report.answer("live query", f"{name}: {prompt.name}", ours, theirs, bounds(model), chips=False)
         except Exception as error:  # noqa: BLE001
             report.error("live query", f"{name}: {prompt.name}", error)
+
+
+def check_other_size(report, binary, store, model, seed, checkpoint):
+    """Python geosam's own image size for SAM 3 makes features that are refused: the error says that 1008 is needed."""
+    raster = PATCH.write(binary.work / "rasters")
+    folder = store.folder("other-size", lambda folder: reference.build_folder(raster, checkpoint, folder / "cache", side=1024),
+                          [raster, checkpoint])
+    try:
+        binary.query(folder / "cache", checkpoint, PATCH.world(POINT))
+        told = "no error"
+    except Failed as error:
+        told = str(error)
+    report.equal("other size", f"{model}/{seed} {PATCH.name}", "refused", [size in told for size in ("1036", "1008")],
+                 [True, True])
 
 
 def check_network_input(report, binary, store, case, checkpoint):

@@ -70,11 +70,11 @@ class Answer:
             return cls(str(file["chip_id"]), file["transform"].tolist(), file["masks"], file["scores"], file["low_res"])
 
 
-def model_spec(checkpoint):
+def model_spec(checkpoint, side=None):
     from geosam.models import ModelSpec
 
     kind = family(checkpoint)
-    return ModelSpec(kind.model_type, str(checkpoint), device="cpu", imgsz=kind.side)
+    return ModelSpec(kind.model_type, str(checkpoint), device="cpu", imgsz=side or kind.side)
 
 
 def tensors(features):
@@ -103,18 +103,27 @@ def input_bytes(values, kind):
     return rounded.astype(np.uint8)
 
 
-def build_folder(raster, checkpoint, out, chip=None, stride=None, **reading):
-    """Build a feature folder; return the bytes the network received for each chip, u8 [chips, 3, side, side]."""
+def image_network(adapter):
+    """The module that an image enters: the image encoder, of SAM 3 its trunk."""
+    encoder = adapter.model.model.image_encoder
+    return encoder.vision_backbone.trunk if hasattr(encoder, "vision_backbone") else encoder
+
+
+def build_folder(raster, checkpoint, out, chip=None, stride=None, side=None, **reading):
+    """Build a feature folder; return the bytes the network received for each chip, u8 [chips, 3, side, side].
+
+    `side` is geosam's image size, by default that of the family.
+    """
     from geosam.engines import FeatureCacheBuilder
 
-    builder = FeatureCacheBuilder(open_raster(raster, **reading), model_spec(checkpoint), str(out), chip_size=chip,
+    builder = FeatureCacheBuilder(open_raster(raster, **reading), model_spec(checkpoint, side), str(out), chip_size=chip,
                                   stride=stride)
     inputs = []
 
     def record(module, arguments):
         inputs.append(input_bytes(arguments[0][0].numpy(), family(checkpoint)))
 
-    hook = builder.adapter.model.model.image_encoder.register_forward_pre_hook(record)
+    hook = image_network(builder.adapter).register_forward_pre_hook(record)
     builder.build()
     hook.remove()
     return np.stack(inputs)
@@ -131,7 +140,7 @@ def network_bytes(checkpoint, images):
         raise Caught(input_bytes(arguments[0][0].numpy(), family(checkpoint)))
 
     adapter = build_model_adapter(model_spec(checkpoint))
-    adapter.model.model.image_encoder.register_forward_pre_hook(catch)
+    image_network(adapter).register_forward_pre_hook(catch)
     for image in images:
         try:
             adapter.encode_image(image)

@@ -77,6 +77,8 @@ def run(args, report, binary, store):
                     step(compat_checks.check_case, store, case, model, seed, checkpoint)
             if seed != first:
                 continue
+            if "compat" in args.only and model == "sam3" and not args.quick:
+                step(compat_checks.check_other_size, store, model, seed, checkpoint)
             if "input" in args.only and model in ("mobile_sam", "sam2_t", "sam3"):  # one of each family
                 for case in cases:
                     step(compat_checks.check_network_input, store, case, checkpoint)

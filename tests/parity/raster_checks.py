@@ -4,6 +4,7 @@ import rasterio
 from rasterio.crs import CRS
 
 import geosam_reference as reference
+from binary import flags
 from checks import EXACT
 from scenes import CITY, COAST, FIELDS, RELIEF, SCENES, TALL
 
@@ -37,6 +38,9 @@ def check_rasters(report, binary):
     extent = (extent[0] + 100.2, extent[1] + 30.7, extent[2] - 55.1, extent[3] - 140.9)
     check_chips(report, binary, f"{CITY.name} extent", CITY.write(binary.work / "rasters"),
                 {"chip_size": 512, "stride": 256}, extent=extent)
+    for model, size in (("sam2.1_l", 1024), ("sam3", 1008)):
+        check_chips(report, binary, f"{CITY.name} for {model}", CITY.write(binary.work / "rasters"),
+                    {"chip_size": size, "stride": size // 2}, ours={"model": model})
     for scene, options in WARPS:
         raster = scene.write(binary.work / "rasters")
         name = f"{scene.name} {' '.join(map(str, options.values()))}"
@@ -59,13 +63,13 @@ def check_info(report, binary, scene, raster):
         report.error("rasters", scene.name, error)
 
 
-def check_chips(report, binary, name, raster, options, place=0.0, extent=None):
-    """`geosam chips` against chip_extent_rectangles_for_source; the difference in pixels."""
+def check_chips(report, binary, name, raster, options, place=0.0, extent=None, ours=None):
+    """`geosam chips` against chip_extent_rectangles_for_source; the difference in pixels. `ours`: our options for `options`."""
     from geosam.runtime import chip_extent_rectangles_for_source
 
     try:
         theirs = chip_extent_rectangles_for_source(raster, extent=extent, **options)
-        told = binary.json("chips", raster, *(f"--{k.replace('_', '-')}={v}" for k, v in options.items()),
+        told = binary.json("chips", raster, *flags(ours or options),
                            *([f"--extent={','.join(map(repr, extent))}"] if extent else []))
         ours = told["rectangles"]
         if len(ours) != len(theirs):
