@@ -21,7 +21,7 @@ const NORMS: Names = &[
 ];
 const PATCHES: Names = &[(".patch_embed.projection.", ".patch_embed.proj.")];
 const NUMBERED_MLP: Names = &[(".mlp.proj_in.", ".mlp.layers.0."), (".mlp.proj_out.", ".mlp.layers.1.")];
-const NAMED_MLP: Names = &[(".mlp.proj_in.", ".mlp.lin1."), (".mlp.proj_out.", ".mlp.lin2.")];
+const NAMED_MLP: Names = &[(".mlp.layers.0.", ".mlp.lin1."), (".mlp.layers.1.", ".mlp.lin2.")];
 const OUT_PROJ: Names = &[(".o_proj.", ".out_proj.")];
 
 const SAM_BLOCKS: Names = &[
@@ -74,10 +74,14 @@ pub(super) const SAM: &[Rename] = &[
     Rename::start(TIED, "prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"),
 ];
 
-/// `Sam2Model` and `Sam2VideoModel`
+/// Image encoder of `Sam2Model` and `Sam2VideoModel`
 pub(super) const SAM2: &[Rename] = &[
     Rename { start: ("vision_encoder.backbone.", "image_encoder.trunk."), within: &[PATCHES, NORMS, NUMBERED_MLP] },
     Rename { start: ("vision_encoder.neck.convs.", "image_encoder.neck.convs."), within: &[SAM2_NECK] },
+];
+
+/// What answers clicks in SAM 2 and 3, and what a video needs besides.
+pub(super) const TRACKER: &[Rename] = &[
     Rename { start: ("prompt_encoder.", "sam_prompt_encoder."), within: &[PROMPTS] },
     Rename {
         start: ("mask_decoder.transformer.", "sam_mask_decoder.transformer."),
@@ -94,14 +98,14 @@ pub(super) const SAM2: &[Rename] = &[
     Rename::start("temporal_positional_encoding_projection_layer.", "obj_ptr_tpos_proj."),
 ];
 
-/// `Sam3VideoModel` puts together what `Sam3TrackerModel` is a part of. Of its detector only the trunk is renamed.
+/// `Sam3VideoModel` puts together what `Sam3TrackerModel` is a part of.
 pub(super) const SAM3_VIDEO: &[Rename] = &[
     Rename::start("detector_model.vision_encoder.backbone.", "vision_encoder.backbone."),
     Rename::start("tracker_neck.", "vision_encoder.neck."),
     Rename::start("tracker_model.", ""),
 ];
 
-/// `Sam3TrackerModel` and `Sam3TrackerVideoModel`
+/// `Sam3TrackerModel` and `Sam3TrackerVideoModel`, after [`TRACKER`]. The rest of the detector keeps its names.
 pub(super) const SAM3: &[Rename] = &[
     Rename {
         start: ("vision_encoder.backbone.", "detector.backbone.vision_backbone.trunk."),
@@ -111,23 +115,9 @@ pub(super) const SAM3: &[Rename] = &[
         start: ("vision_encoder.neck.fpn_layers.", "detector.backbone.vision_backbone.sam2_convs."),
         within: &[SAM3_NECK],
     },
-    Rename { start: ("prompt_encoder.", "tracker.sam_prompt_encoder."), within: &[PROMPTS] },
-    Rename {
-        start: ("mask_decoder.transformer.", "tracker.sam_mask_decoder.transformer."),
-        within: &[NORMS, OUT_PROJ, NAMED_MLP],
-    },
-    Rename { start: ("mask_decoder.", "tracker.sam_mask_decoder."), within: &[MASKS] },
-    Rename::start(TIED, "tracker.sam_prompt_encoder.pe_layer.positional_encoding_gaussian_matrix"),
-    Rename::start("no_memory_embedding", "tracker.no_mem_embed"),
-    Rename::start("memory_attention.", "tracker.transformer.encoder."),
-    Rename::start("memory_encoder.", "tracker.maskmem_backbone."),
-    Rename::start("mask_downsample.", "tracker.mask_downsample."),
-    Rename::start("memory_temporal_positional_encoding", "tracker.maskmem_tpos_enc"),
-    Rename::start("no_memory_positional_encoding", "tracker.no_mem_pos_enc"),
-    Rename::start("no_object_pointer", "tracker.no_obj_ptr"),
-    Rename::start("occlusion_spatial_embedding_parameter", "tracker.no_obj_embed_spatial"),
-    Rename::start("object_pointer_proj.", "tracker.obj_ptr_proj."),
-    Rename::start("temporal_positional_encoding_projection_layer.", "tracker.obj_ptr_tpos_proj."),
+    Rename::start("detector_model.", "detector_model."),
+    Rename { start: ("sam_mask_decoder.transformer.", "tracker.sam_mask_decoder.transformer."), within: &[NAMED_MLP] },
+    Rename::start("", "tracker."),
 ];
 
 /// Puts tensors together that the official files have in one, and takes those apart that they have in several. Names
@@ -146,7 +136,9 @@ fn stack_queries_keys_values(tensors: &mut BTreeMap<String, TensorView>) {
         if parts.len() == names.len()
             && let Some(stacked) = TensorView::stacked(&parts)
         {
-            names.iter().for_each(|name| drop(tensors.remove(name)));
+            for name in &names {
+                tensors.remove(name);
+            }
             tensors.insert(query.replacen(APART[0], ".attn.qkv.", 1), stacked);
         }
     }

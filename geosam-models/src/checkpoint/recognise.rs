@@ -138,7 +138,7 @@ pub(super) fn identify(path: &Path, family: Family, index: &TensorIndex<'_>) -> 
         }
         Family::Sam3 | Family::Sam31 => {
             if !index.has("tracker.sam_mask_decoder.transformer.") {
-                return Err(detector_alone());
+                return Err(detector_alone(path));
             }
             let config = index.perception_config()?;
             let (width, depth) = (config.width, config.depth);
@@ -153,14 +153,10 @@ pub(super) fn identify(path: &Path, family: Family, index: &TensorIndex<'_>) -> 
     Ok((id, label, SamConfig { image_encoder }))
 }
 
-fn detector_alone() -> Error {
-    Error::Unsupported {
-        what: "SAM 3's detector alone".to_string(),
-        reason:
-            "the file lacks the tracker, which answers clicks and boxes; sam3.pt, sam3.1_multiplex.pt and the files \
-                 of Hugging Face's Sam3VideoModel and Sam3TrackerModel have it"
-                .to_string(),
-    }
+fn detector_alone(path: &Path) -> Error {
+    let reason = "it lacks the tracker, which answers clicks and boxes; sam3.pt, sam3.1_multiplex.pt and the files of \
+                  Hugging Face's Sam3VideoModel and Sam3TrackerModel have it";
+    Error::Unsupported { what: format!("SAM 3's detector alone ({})", path.display()), reason: reason.to_string() }
 }
 
 /// SAM 2.1 has tensors for video that SAM 2 lacks. Files without any video tensors cannot be told apart by content;

@@ -80,7 +80,7 @@ impl TensorIndex<'_> {
         let [width, ..] = self.shape::<4>("image_encoder.trunk.patch_embed.proj.weight")?;
         let depth = self.count("image_encoder.trunk.blocks.")?;
         let known = HieraConfig::known().into_iter().find(|known| (known.width, known.depth()) == (width, depth));
-        known.ok_or_else(|| unpublished(format!("a SAM 2 whose trunk has {depth} blocks of width {width}")))
+        known.ok_or_else(|| self.unpublished(format!("a SAM 2 whose trunk has {depth} blocks of width {width}")))
     }
 
     /// The Perception Encoder's architecture, likewise.
@@ -90,7 +90,7 @@ impl TensorIndex<'_> {
         let depth = self.count(&format!("{trunk}.blocks."))?;
         let known = PerceptionEncoderConfig::known();
         let known = known.into_iter().find(|known| (known.width, known.depth) == (width, depth));
-        known.ok_or_else(|| unpublished(format!("a SAM 3 whose trunk has {depth} blocks of width {width}")))
+        known.ok_or_else(|| self.unpublished(format!("a SAM 3 whose trunk has {depth} blocks of width {width}")))
     }
 
     /// The shape of a tensor, all of it positive.
@@ -120,6 +120,11 @@ impl TensorIndex<'_> {
         }
     }
 
+    fn unpublished(&self, what: String) -> Error {
+        let reason = "its windows and heads are not in the file, and no published model has this size".to_string();
+        Error::Unsupported { what: format!("{what} ({})", self.path.display()), reason }
+    }
+
     fn invalid(&self, expected: String, found: String) -> Error {
         Error::invalid_file(self.path, "SAM checkpoint", expected, found)
     }
@@ -133,9 +138,4 @@ pub(super) fn has<T>(tensors: &BTreeMap<String, T>, start: &str) -> bool {
 fn suffixes<'a, T>(tensors: &'a BTreeMap<String, T>, start: &'a str) -> impl Iterator<Item = &'a str> {
     let from = (Bound::Included(start), Bound::Unbounded);
     tensors.range::<str, _>(from).map_while(move |(name, _)| name.strip_prefix(start))
-}
-
-fn unpublished(what: String) -> Error {
-    let reason = "its windows and heads are not in the file, and no published model has this size".to_string();
-    Error::Unsupported { what, reason }
 }

@@ -19,8 +19,10 @@ pub(super) fn official_name(name: &str, family: Family, layout: Layout) -> Strin
         (Layout::Official, Family::Sam31) => &[official::SAM31],
         (Layout::Official, _) => &[],
         (Layout::HuggingFace, Family::SamVit | Family::MobileSam) => &[hugging_face::SAM],
-        (Layout::HuggingFace, Family::Sam2) => &[hugging_face::SAM2],
-        (Layout::HuggingFace, Family::Sam3 | Family::Sam31) => &[hugging_face::SAM3_VIDEO, hugging_face::SAM3],
+        (Layout::HuggingFace, Family::Sam2) => &[hugging_face::SAM2, hugging_face::TRACKER],
+        (Layout::HuggingFace, Family::Sam3 | Family::Sam31) => {
+            &[hugging_face::SAM3_VIDEO, hugging_face::TRACKER, hugging_face::SAM3]
+        }
     };
     steps.iter().fold(name.to_string(), |name, rules| rename(&name, rules))
 }

@@ -31,7 +31,7 @@ const DETECTOR: Names = &[
     "detector.transformer.",
     "detector.segmentation_head.",
     "detector.dot_prod_scoring.",
-    // In Hugging Face's names, which are not translated.
+    // All but the trunk in Hugging Face's names.
     "detector_model.",
 ];
 
@@ -43,6 +43,9 @@ const NECKS: Names =
 const TRACKER: Names = &[
     "tracker.transformer.",
     "tracker.maskmem_backbone.",
+    // The two in Hugging Face's names.
+    "tracker.memory_attention.",
+    "tracker.memory_encoder.",
     "tracker.mask_downsample.",
     "tracker.maskmem_tpos_enc",
     "tracker.no_mem_pos_enc",

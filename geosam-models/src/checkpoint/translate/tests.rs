@@ -1,3 +1,5 @@
+#![allow(clippy::unwrap_used)]
+
 use Family::{Sam2, Sam3, Sam31, SamVit};
 use Layout::{HuggingFace, Official};
 use geosam_core::torch_file::TensorRef;
@@ -93,7 +95,7 @@ const SAM3: [(&str, &str); 15] = [
         "tracker.sam_mask_decoder.transformer.layers.0.mlp.lin2.bias",
     ),
     ("no_memory_embedding", "tracker.no_mem_embed"),
-    ("memory_encoder.projection.bias", "tracker.maskmem_backbone.projection.bias"),
+    ("memory_encoder.projection.bias", "tracker.memory_encoder.projection.bias"),
 ];
 
 const SAM3_VIDEO: [(&str, &str); 4] = [
