@@ -8,6 +8,7 @@ use burn::tensor::{Tensor, activation};
 
 use super::Generation;
 use super::transformer::{ImageTokens, TwoWayTransformer, TwoWayTransformerConfig};
+use crate::kernels::{self, Upscaling};
 use crate::nn::{Activation, LayerNorm, Linear, PixelSplit, assert_shape, nest, nest_twice, unnest_twice};
 use crate::profile;
 use crate::weights::Weights;
@@ -194,27 +195,21 @@ impl OutputUpscaling {
     /// - filters: `[batch, masks, width / 8]`, what each mask looks for in the upscaled image
     /// - output: `[batch, 16·grid², masks]`, pixels nested as [`PixelSplit`] makes them
     fn forward(&self, image: Tensor<3>, filters: Tensor<3>, high_res: Option<&HighResTokens>) -> Tensor<3> {
-        let [batch, pixels, _] = image.dims();
+        let [batch, tokens, width] = image.dims();
         let [_, masks, channels] = filters.dims();
-        let x = self.upscale1.forward(image, None);
-        let x = match high_res {
-            None => {
-                let x = Activation::Gelu.forward(self.norm.forward(x));
-                self.upscale2.forward(x, Some(Activation::Gelu))
-            }
-            Some(HighResTokens { twice, four_times }) => {
-                let add = |x: Tensor<3>, skip: &Tensor<3>| {
-                    profile::operator(|| ("high-resolution features".to_string(), 0.0), || x + skip.clone())
-                };
-                let x = Activation::Gelu.forward(self.norm.forward(add(x, twice)));
-                Activation::Gelu.forward(add(self.upscale2.forward(x, None), four_times))
-            }
+        assert_shape!(filters, [batch, masks, width / 8]);
+        let upscaling = Upscaling {
+            first: self.upscale1.fused(),
+            norm: self.norm.fused(),
+            second: self.upscale2.fused(),
+            high_res: high_res.map(|HighResTokens { twice, four_times }| [twice.clone(), four_times.clone()]),
         };
-        let upscaled = MASK_UPSCALING * MASK_UPSCALING * pixels;
-        assert_shape!(x, [batch, upscaled, channels]);
-        let describe = || ("mask logits".to_string(), 2.0 * (batch * masks * upscaled * channels) as f64);
-        // All masks, even if one is asked for: a product with one column takes five times as long as one with four.
-        profile::operator(describe, || x.matmul(filters.transpose()))
+        let describe = || {
+            let products = width * width + width / 2 * width + 16 * channels * masks;
+            ("mask logits".to_string(), 2.0 * (batch * tokens * products) as f64)
+        };
+        // All masks, even if one is asked for: which one it is may depend on them.
+        profile::operator(describe, || kernels::upscaled_logits(image, upscaling, filters))
     }
 }
 

@@ -221,8 +221,8 @@ impl Attention {
             || {
                 // The bias of the keys would shift all weights of a query alike, which softmax undoes.
                 let queries = queries.matmul(self.k_proj.weight.val().reshape(self.per_head(width))) * self.scale();
-                let scores = queries.reshape([batch, folded, width]).matmul(image.positioned.clone().transpose());
-                let gathered = kernels::softmax(scores).matmul(image.features.clone());
+                let queries = queries.reshape([batch, folded, width]);
+                let gathered = kernels::cross_attention(queries, image.positioned.clone(), image.features.clone());
                 let values = self.v_proj.weight.val().reshape(self.per_head(width)).transpose();
                 gathered.reshape([batch, self.num_heads, tokens, width]).matmul(values)
             },

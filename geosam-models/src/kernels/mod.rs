@@ -5,22 +5,28 @@
 
 mod activation;
 mod buffer;
+mod cross_attention;
 mod depthwise_conv;
+mod few_rows;
 mod linear;
 mod matmul;
 mod max_pool;
 mod norm;
+mod online_softmax;
 mod patches;
 mod rows;
 mod simd;
 mod softmax;
+mod upscaling;
 mod window_attention;
 
 pub(crate) use activation::gelu;
+pub(crate) use cross_attention::cross_attention;
 pub(crate) use depthwise_conv::depthwise_conv3x3;
 pub(crate) use linear::{Affine, add_linear, add_mlp, linear};
 pub(crate) use max_pool::max_pool2x2;
 pub(crate) use norm::Norm;
 pub(crate) use patches::{Patches, patches};
 pub(crate) use softmax::softmax;
+pub(crate) use upscaling::{Upscaling, upscaled_logits};
 pub(crate) use window_attention::{Position, QkvOrder, WindowAttention, window_attention};

@@ -26,7 +26,7 @@ impl LayerNorm {
     }
 
     /// For a kernel that normalises its input itself.
-    pub(super) fn fused(&self) -> Norm {
+    pub(crate) fn fused(&self) -> Norm {
         Norm { weight: self.weight.val(), bias: self.bias.val(), epsilon: self.epsilon }
     }
 

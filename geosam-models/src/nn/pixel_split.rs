@@ -4,6 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::{Activation, Linear, assert_shape};
+use crate::kernels::Affine;
 use crate::weights::Weights;
 
 /// Transposed convolution with kernel and stride 2 as a linear layer: each pixel becomes four.
@@ -32,6 +33,11 @@ impl PixelSplit {
         let weight = Tensor::cat(quarters.iter().map(|linear| linear.weight.val()).collect(), 0);
         let bias = Tensor::cat(quarters.iter().map(|linear| linear.bias.val()).collect(), 0);
         Self { linear: Linear::new(weight, bias) }
+    }
+
+    /// For a kernel that does more than this layer; its outputs are the four pixels, one after the other.
+    pub(crate) fn fused(&self) -> Affine {
+        self.linear.fused()
     }
 
     /// # Shapes

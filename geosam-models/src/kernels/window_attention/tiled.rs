@@ -7,7 +7,8 @@ use rayon::prelude::*;
 use super::{Position, QkvOrder, WindowAttention};
 use crate::kernels::buffer::{self, Buffer};
 use crate::kernels::matmul::{Matrix, Threads, add_matmul, matmul_transposed};
-use crate::kernels::simd::{exp_and_sum, max, vectorised};
+use crate::kernels::online_softmax::OnlineSoftmax;
+use crate::kernels::simd::vectorised;
 
 /// Queries of a tile. With [`KEYS`] it bounds the logits in memory to half a mebibyte for each core, which the second
 /// level cache holds.
@@ -225,7 +226,7 @@ impl Grid<'_> {
         let block = (KEYS / side).max(1) * side;
         let mut logits = vec![0.0; queries.rows * block.min(side * side)];
         let mut attended = vec![0.0; queries.rows * depth];
-        let mut softmax = vec![Softmax::default(); queries.rows];
+        let mut softmax = vec![OnlineSoftmax::default(); queries.rows];
         for (index, (keys, values)) in keys.chunks(block * depth).zip(values.chunks(block * depth)).enumerate() {
             let (keys, values) = (Matrix::new(keys, depth), Matrix::new(values, depth));
             let first = index * block;
@@ -257,7 +258,7 @@ impl Grid<'_> {
             add_matmul(&mut attended, Matrix { values: logits, rows: queries.rows, columns: keys.rows }, values);
         }
         for (attended, softmax) in attended.chunks_exact_mut(depth).zip(softmax) {
-            attended.iter_mut().for_each(|value| *value /= softmax.sum);
+            attended.iter_mut().for_each(|value| *value /= softmax.sum());
         }
         attended
     }
@@ -277,31 +278,5 @@ fn add_relative(logits: &mut [f32], by_row: &[f32], by_column: &[f32]) {
         for (logit, column) in logits.iter_mut().zip(by_column) {
             *logit += row + column;
         }
-    }
-}
-
-/// The softmax of one query so far.
-#[derive(Clone, Copy)]
-struct Softmax {
-    max: f32,
-    sum: f32,
-}
-
-impl Default for Softmax {
-    fn default() -> Self {
-        Self { max: f32::NEG_INFINITY, sum: 0.0 }
-    }
-}
-
-impl Softmax {
-    /// Makes weights of the logits of another block of keys, relative to the largest logit so far, and brings what was
-    /// attended before to the same measure.
-    #[inline(always)]
-    fn take_in(&mut self, logits: &mut [f32], attended: &mut [f32]) {
-        let largest = max(logits).max(self.max);
-        let shrink = (self.max - largest).exp();
-        self.sum = self.sum * shrink + exp_and_sum(logits, largest);
-        self.max = largest;
-        attended.iter_mut().for_each(|value| *value *= shrink);
     }
 }
