@@ -80,7 +80,7 @@ impl TensorIndex<'_> {
         let [width, ..] = self.shape::<4>("image_encoder.trunk.patch_embed.proj.weight")?;
         let depth = self.count("image_encoder.trunk.blocks.")?;
         let known = HieraConfig::known().into_iter().find(|known| (known.width, known.depth()) == (width, depth));
-        known.ok_or_else(|| self.unpublished(format!("a SAM 2 whose trunk has {depth} blocks of width {width}")))
+        known.ok_or_else(|| self.unpublished("SAM 2", width, depth))
     }
 
     /// The Perception Encoder's architecture, likewise.
@@ -90,7 +90,7 @@ impl TensorIndex<'_> {
         let depth = self.count(&format!("{trunk}.blocks."))?;
         let known = PerceptionEncoderConfig::known();
         let known = known.into_iter().find(|known| (known.width, known.depth) == (width, depth));
-        known.ok_or_else(|| self.unpublished(format!("a SAM 3 whose trunk has {depth} blocks of width {width}")))
+        known.ok_or_else(|| self.unpublished("SAM 3", width, depth))
     }
 
     /// The shape of a tensor, all of it positive.
@@ -120,9 +120,12 @@ impl TensorIndex<'_> {
         }
     }
 
-    fn unpublished(&self, what: String) -> Error {
-        let reason = "its windows and heads are not in the file, and no published model has this size".to_string();
-        Error::Unsupported { what: format!("{what} ({})", self.path.display()), reason }
+    fn unpublished(&self, family: &str, width: usize, depth: usize) -> Error {
+        let path = self.path.display();
+        Error::Unsupported {
+            what: format!("a {family} whose trunk has {depth} blocks of width {width} ({path})"),
+            reason: "its windows and heads are not in the file, and no published model has this size".to_string(),
+        }
     }
 
     fn invalid(&self, expected: String, found: String) -> Error {
