@@ -6,6 +6,7 @@ use rayon::prelude::*;
 use super::buffer::{self, Buffer};
 use super::matmul::{Matrix, Threads, add_matmul, matmul_transposed};
 use super::online_softmax::OnlineSoftmax;
+use super::rows::Scratch;
 use super::simd::vectorised;
 
 /// Keys of a block; with its values it is half a mebibyte at a width of 256, and read from memory once.
@@ -39,18 +40,23 @@ struct Found {
     softmax: Vec<OnlineSoftmax>,
     /// `[queries, width]`
     attended: Vec<f32>,
+    scratch: Scratch,
 }
 
 impl Found {
     fn nothing(queries: usize, width: usize) -> Self {
-        Self { softmax: vec![OnlineSoftmax::default(); queries], attended: vec![0.0; queries * width] }
+        Self {
+            softmax: vec![OnlineSoftmax::default(); queries],
+            attended: vec![0.0; queries * width],
+            scratch: Scratch::default(),
+        }
     }
 
     fn and(mut self, queries: Matrix<'_>, keys: &[f32], values: &[f32]) -> Self {
         let width = queries.columns;
         let (keys, values) = (Matrix::new(keys, width), Matrix::new(values, width));
-        let mut logits = vec![0.0; queries.rows * keys.rows];
-        matmul_transposed(&mut logits, 1.0, queries, keys, Threads::One);
+        let [logits] = self.scratch.buffers([queries.rows * keys.rows]);
+        matmul_transposed(logits, 1.0, queries, keys, Threads::One);
         vectorised(
             #[inline(always)]
             || {
@@ -60,7 +66,7 @@ impl Found {
                 }
             },
         );
-        let weights = Matrix { values: &logits, rows: queries.rows, columns: keys.rows };
+        let weights = Matrix { values: logits, rows: queries.rows, columns: keys.rows };
         add_matmul(&mut self.attended, weights, values);
         self
     }

@@ -75,7 +75,7 @@ pub(crate) fn add_linear<const D: usize>(sum: Tensor<D>, x: Tensor<D>, affine: A
     let input = input.values();
     let RowAffine { inputs, outputs, .. } = rows;
     let chunks = Chunks::of(input.len() / inputs, inputs.max(outputs), inputs * outputs);
-    chunks.for_each(sum.values_mut(), outputs, |sum, first, threads| {
+    chunks.for_each(sum.values_mut(), outputs, |sum, first, threads, _| {
         rows.add_to(sum, &input[first * inputs..][..sum.len() / outputs * inputs], threads);
     });
     sum.into_tensor()
@@ -102,13 +102,11 @@ pub(crate) fn add_mlp<const D: usize>(
     let (width, hidden_width) = (first.inputs, first.outputs);
     let values = x.values_mut();
     let chunks = Chunks::of(values.len() / width, hidden_width, 2 * width * hidden_width);
-    chunks.for_each(values, width, |x, _, threads| {
-        let rows = x.len() / width;
-        let mut normed = buffer::zeroed(rows * width);
-        elementwise(threads, &mut normed, x, width, |normed, x| norm.apply(normed, x));
-        let mut hidden = buffer::zeroed(rows * hidden_width);
-        first.map(&mut hidden, &normed, Some(activation), threads);
-        second.add_to(x, &hidden, threads);
+    chunks.for_each(values, width, |x, _, threads, scratch| {
+        let [normed, hidden] = scratch.buffers([x.len(), x.len() / width * hidden_width]);
+        elementwise(threads, normed, x, width, |normed, x| norm.apply(normed, x));
+        first.map(hidden, normed, Some(activation), threads);
+        second.add_to(x, hidden, threads);
     });
     x.into_tensor()
 }
@@ -150,14 +148,14 @@ impl RowAffine {
             return output;
         }
         let chunks = Chunks::of(rows, inputs.max(outputs), inputs * outputs);
-        chunks.for_each(&mut output, outputs, |output, first, threads| {
+        chunks.for_each(&mut output, outputs, |output, first, threads, scratch| {
             let input = &input[first * inputs..][..output.len() / outputs * inputs];
             match norm {
                 None => self.map(output, input, activation, threads),
                 Some(norm) => {
-                    let mut normed = buffer::zeroed(input.len());
-                    elementwise(threads, &mut normed, input, inputs, |normed, x| norm.apply(normed, x));
-                    self.map(output, &normed, activation, threads);
+                    let [normed] = scratch.buffers([input.len()]);
+                    elementwise(threads, normed, input, inputs, |normed, x| norm.apply(normed, x));
+                    self.map(output, normed, activation, threads);
                 }
             }
         });

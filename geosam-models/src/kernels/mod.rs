@@ -4,6 +4,8 @@
 #![allow(unsafe_code)]
 
 mod activation;
+#[allow(dead_code)] // its callers follow
+mod bf16;
 mod buffer;
 mod cross_attention;
 mod depthwise_conv;

@@ -35,14 +35,19 @@ pub(crate) fn patches(images: Tensor<4>, affine: Affine, geometry: Patches) -> T
     let tokens = batch * down * across;
     let mut output = buffer::zeroed(tokens * outputs);
     let image = Image { planes: input.values(), channels, height, width };
-    Chunks::of(tokens, seen.max(outputs), seen * outputs).for_each(&mut output, outputs, |output, first, threads| {
-        let mut gathered = buffer::zeroed(output.len() / outputs * seen);
-        for (token, square) in (first..).zip(gathered.chunks_exact_mut(seen)) {
-            let [index, row, column] = [token / (down * across), token / across % down, token % across];
-            image.gather(square, index, [row, column].map(|at| (at * stride) as isize - padding as isize), kernel);
-        }
-        rows.map(output, &gathered, None, threads);
-    });
+    Chunks::of(tokens, seen.max(outputs), seen * outputs).for_each(
+        &mut output,
+        outputs,
+        |output, first, threads, scratch| {
+            let [gathered] = scratch.buffers([output.len() / outputs * seen]);
+            gathered.fill(0.0);
+            for (token, square) in (first..).zip(gathered.chunks_exact_mut(seen)) {
+                let [index, row, column] = [token / (down * across), token / across % down, token % across];
+                image.gather(square, index, [row, column].map(|at| (at * stride) as isize - padding as isize), kernel);
+            }
+            rows.map(output, gathered, None, threads);
+        },
+    );
     buffer::tensor(output, [batch, down, across, outputs])
 }
 

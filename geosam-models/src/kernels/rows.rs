@@ -2,6 +2,7 @@
 
 use rayon::prelude::*;
 
+use super::buffer;
 use super::matmul::Threads;
 
 /// Weights of at most this many values are small: every core goes through them with its own rows.
@@ -33,17 +34,41 @@ impl Chunks {
         self,
         output: &mut [f32],
         width: usize,
-        work: impl Fn(&mut [f32], usize, Threads) + Sync + Send,
+        work: impl Fn(&mut [f32], usize, Threads, &mut Scratch) + Sync + Send,
     ) {
         match self {
-            Self::Own(rows) => output
-                .par_chunks_mut(rows * width)
-                .enumerate()
-                .for_each(|(index, chunk)| work(chunk, index * rows, Threads::One)),
-            Self::Shared(rows) => output
-                .chunks_mut(rows * width)
-                .enumerate()
-                .for_each(|(index, chunk)| work(chunk, index * rows, Threads::All)),
+            Self::Own(rows) => output.par_chunks_mut(rows * width).enumerate().for_each_init(
+                Scratch::default,
+                |scratch, (index, chunk)| {
+                    work(chunk, index * rows, Threads::One, scratch);
+                },
+            ),
+            Self::Shared(rows) => {
+                let mut scratch = Scratch::default();
+                for (index, chunk) in output.chunks_mut(rows * width).enumerate() {
+                    work(chunk, index * rows, Threads::All, &mut scratch);
+                }
+            }
         }
+    }
+}
+
+/// Memory for what lies between two steps, used again for the next chunk.
+#[derive(Default)]
+pub(super) struct Scratch(Vec<f32>);
+
+impl Scratch {
+    /// Buffers of these lengths, with whatever was left in them.
+    pub(super) fn buffers<const N: usize>(&mut self, lengths: [usize; N]) -> [&mut [f32]; N] {
+        let total = lengths.iter().sum();
+        if self.0.len() < total {
+            self.0 = buffer::zeroed(total);
+        }
+        let mut rest = &mut self.0[..];
+        lengths.map(|length| {
+            let (buffer, others) = std::mem::take(&mut rest).split_at_mut(length);
+            rest = others;
+            buffer
+        })
     }
 }

@@ -67,22 +67,20 @@ fn fused(x: &Tensor<3>, upscaling: &Upscaling, filters: &Tensor<3>) -> Option<Ve
     let filters = Matrix::new(filters.values(), channels);
 
     let mut logits = buffer::zeroed(PIXELS * tokens * masks);
-    Chunks::Own(TOKENS).for_each(&mut logits, PIXELS * masks, |logits, token, _| {
+    Chunks::Own(TOKENS).for_each(&mut logits, PIXELS * masks, |logits, token, _, scratch| {
         let count = logits.len() / (PIXELS * masks);
         let skip = |level: usize, width: usize| {
             let values = high_res.as_ref()?[level].values();
             Some(&values[token * width..][..count * width])
         };
-        let mut split = vec![0.0; count * width];
-        first.map(&mut split, &x.values()[token * width..][..count * width], None, Threads::One);
-        add(&mut split, skip(0, width));
-        let mut normed = vec![0.0; split.len()];
-        norm.apply(&mut normed, &split);
-        add_and_activate(&mut normed, None);
-        let mut pixels = vec![0.0; 2 * split.len()];
-        second.map(&mut pixels, &normed, None, Threads::One);
-        add_and_activate(&mut pixels, skip(1, 2 * width));
-        matmul_transposed(logits, 1.0, Matrix::new(&pixels, channels), filters, Threads::One);
+        let [split, normed, pixels] = scratch.buffers([count * width, count * width, 2 * count * width]);
+        first.map(split, &x.values()[token * width..][..count * width], None, Threads::One);
+        add(split, skip(0, width));
+        norm.apply(normed, split);
+        add_and_activate(normed, None);
+        second.map(pixels, normed, None, Threads::One);
+        add_and_activate(pixels, skip(1, 2 * width));
+        matmul_transposed(logits, 1.0, Matrix::new(pixels, channels), filters, Threads::One);
     });
     Some(logits)
 }
