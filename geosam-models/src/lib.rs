@@ -8,7 +8,11 @@
 //! | `checkpoint` | tensors of `.pt`, `.pth` and `.safetensors` files under official names; [`recognise`] | |
 //! | `weights` | strict loading: every misfit is named | |
 //! | `preprocess` | chips to the network's square input, in both modes of [`geosam_core::Preprocess`] | `ResizeLongestSide`, Pillow, OpenCV |
-//! | `sam` | image encoders, prompt encoder, mask decoder, sessions | `segment_anything/modeling`, `tiny_vit_sam.py` |
+//! | `segmenter` | [`Sam`], the model of any family, and its sessions | `predictor.py`, `sam2_image_predictor.py` |
+//! | `sam` | image encoders of SAM (ViT-Det) and MobileSAM (TinyViT) | `segment_anything/modeling`, `tiny_vit_sam.py` |
+//! | `sam2` | image encoder of SAM 2 and 2.1: Hiera, pyramid | `sam2/modeling/backbones` |
+//! | `sam3` | image encoder of SAM 3 and 3.1 for clicks: Perception Encoder, neck | `sam3/model/{vitdet,necks}.py` |
+//! | `decoder` | prompt encoder, two-way transformer, mask decoder: one for all families | `segment_anything/modeling`, `sam2/modeling/sam` |
 //! | `nn` | layers that all of them use | |
 //! | `kernels` | CPU kernels where burn is slow; each falls through to burn elsewhere | |
 //! | `postprocess` | logits to masks at the chip's resolution | |
