@@ -32,7 +32,9 @@ thread_local! {
 
 /// Whether the processor has the instructions.
 pub(super) fn available() -> bool {
-    is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bw") && is_x86_feature_detected!("avx512bf16")
+    is_x86_feature_detected!("avx512f")
+        && is_x86_feature_detected!("avx512bw")
+        && is_x86_feature_detected!("avx512bf16")
 }
 
 /// output = a b, or output += a b if `add`; the lengths of the slices fit.
@@ -76,6 +78,7 @@ fn multiply_block(output: &mut [f32], a: &[[Row; ROWS]], b: &PackedMatrix, pairs
 }
 
 /// Multiplies the rows of a tile, all of `output`, with `N` panels.
+#[allow(clippy::needless_range_loop)] // several arrays are walked side by side
 #[target_feature(enable = "avx512f,avx512bw,avx512bf16")]
 fn multiply_tile<const N: usize>(
     output: &mut [f32],

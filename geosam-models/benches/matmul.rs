@@ -1,0 +1,197 @@
+//! Matrix products of the image encoders, in f32 and bf16, beside what the processor can do from registers.
+//!
+//!     cargo bench -p geosam-models --bench matmul
+//!
+//! The two kinds take turns, and of each one's runs the fastest is shown: on a shared machine it is the one that was
+//! disturbed least. In bf16 every core multiplies chunks of rows of its own, as the layers do; outputs that are larger
+//! than the caches are written to memory, which layers that go on with a chunk at once do not wait for.
+
+#![allow(clippy::print_stdout, missing_docs, unsafe_code)]
+
+use std::hint::black_box;
+use std::time::Instant;
+
+use rayon::prelude::*;
+
+/// Rows, inputs and outputs: layers of Hiera, ViT and Perception Encoder, from one chip each; then queries × keys and
+/// weights × values of attention.
+const SHAPES: [[usize; 3]; 15] = [
+    [65536, 96, 288],
+    [65536, 96, 384],
+    [65536, 384, 96],
+    [4096, 384, 1152],
+    [4096, 384, 1536],
+    [4096, 1536, 384],
+    [4096, 576, 2304],
+    [4096, 768, 2304],
+    [4096, 768, 3072],
+    [4096, 3072, 768],
+    [5184, 1024, 3072],
+    [5184, 1024, 4736],
+    [5184, 4736, 1024],
+    [4096, 64, 1024],
+    [4096, 1024, 64],
+];
+
+/// Rows of a core's chunk in bf16.
+const CHUNK: usize = 256;
+/// Operations, about, for which the runs of a kind on a shape are repeated.
+const OPERATIONS: f64 = 3e11;
+
+/// The kernels as they are, without making them public.
+#[path = "../src/kernels"]
+mod kernels {
+    #[allow(dead_code, unused_imports)] // its tests, which do not run here
+    mod bf16;
+    #[allow(dead_code)]
+    mod matmul;
+    #[allow(dead_code)]
+    mod simd;
+
+    pub(crate) use bf16::PackedMatrix;
+    use matmul::{Matrix, Threads};
+
+    pub(crate) fn pack(weights: &[f32], inputs: usize) -> PackedMatrix {
+        PackedMatrix::of_transposed(Matrix::new(weights, inputs))
+    }
+
+    pub(crate) fn in_bf16(output: &mut [f32], input: &[f32], weights: &PackedMatrix) {
+        bf16::product(output, input, weights);
+    }
+
+    pub(crate) fn in_f32(output: &mut [f32], input: &[f32], weights: &[f32], inputs: usize, cores: usize) {
+        let threads = if cores == 1 { Threads::One } else { Threads::All };
+        let (input, weights) = (Matrix::new(input, inputs), Matrix::new(weights, inputs));
+        matmul::matmul_transposed(output, 1.0, input, weights, threads);
+    }
+}
+
+fn main() {
+    let cores = rayon::current_num_threads();
+    // Of one core in f32 and bf16.
+    let peaks = peak::measure();
+    match peaks {
+        Some([f32, bf16]) => println!("peak of one core: {f32:.0} GFLOP/s in f32, {bf16:.0} in bf16; {cores} cores"),
+        None => println!("{cores} cores, without AVX512-BF16"),
+    }
+    println!("GFLOP/s, and the share of the peak\n");
+    println!(
+        "| rows × inputs → outputs | f32, 1 core | bf16, 1 core | f32, all | bf16, all | bf16 : f32 | error of bf16 |"
+    );
+    println!("|---|---|---|---|---|---|---|");
+    for [rows, inputs, outputs] in SHAPES {
+        let (input, weights) = (numbers(rows * inputs, 1), numbers(outputs * inputs, 2));
+        let packed = kernels::pack(&weights, inputs);
+        let (mut exact, mut output) = (vec![0.0; rows * outputs], vec![0.0; rows * outputs]);
+        let operations = 2.0 * (rows * inputs * outputs) as f64;
+        let mut best = [f64::MAX; 4];
+        for _ in 0..(OPERATIONS / operations / 4.0).clamp(3.0, 100.0) as usize {
+            let times = [
+                seconds(|| kernels::in_f32(&mut exact, &input, &weights, inputs, 1)),
+                seconds(|| kernels::in_bf16(&mut output, &input, &packed)),
+                seconds(|| kernels::in_f32(&mut exact, &input, &weights, inputs, cores)),
+                seconds(|| {
+                    let chunks = output.par_chunks_mut(CHUNK * outputs).zip(input.par_chunks(CHUNK * inputs));
+                    chunks.for_each(|(output, input)| kernels::in_bf16(output, input, &packed));
+                }),
+            ];
+            best = std::array::from_fn(|kind| best[kind].min(times[kind]));
+        }
+        let rates = best.map(|seconds| operations / seconds / 1e9);
+        let cell = |kind: usize| match peaks {
+            Some(peaks) => {
+                let peak = peaks[kind % 2] * if kind < 2 { 1.0 } else { cores as f64 };
+                format!("{:.0} ({:.0} %)", rates[kind], 100.0 * rates[kind] / peak)
+            }
+            None => format!("{:.0}", rates[kind]),
+        };
+        println!(
+            "| {rows} × {inputs} → {outputs} | {} | {} | {} | {} | {:.2} | {:.1e} |",
+            cell(0),
+            cell(1),
+            cell(2),
+            cell(3),
+            rates[3] / rates[2],
+            relative_error(&output, &exact)
+        );
+    }
+}
+
+fn seconds(work: impl FnOnce()) -> f64 {
+    let start = Instant::now();
+    work();
+    start.elapsed().as_secs_f64()
+}
+
+/// Numbers in [-1, 1) from a linear congruential generator.
+fn numbers(count: usize, seed: u64) -> Vec<f32> {
+    let mut state = seed;
+    let mut next = || {
+        state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        (state >> 40) as f32 / (1 << 23) as f32 - 1.0
+    };
+    (0..count).map(|_| next()).collect()
+}
+
+/// ‖actual - expected‖ / ‖expected‖.
+fn relative_error(actual: &[f32], expected: &[f32]) -> f64 {
+    let difference: f64 = actual.iter().zip(expected).map(|(a, e)| f64::from(a - e).powi(2)).sum();
+    let norm: f64 = expected.iter().map(|e| f64::from(*e).powi(2)).sum();
+    (difference / norm).sqrt()
+}
+
+#[cfg(target_arch = "x86_64")]
+mod peak {
+    use std::arch::x86_64::*;
+
+    use super::{black_box, seconds};
+
+    /// Sums that do not wait for each other.
+    const SUMS: usize = 24;
+    const STEPS: usize = 1 << 18;
+    const RUNS: usize = 50;
+
+    /// GFLOP/s of one core in f32 and bf16, from registers only.
+    pub(crate) fn measure() -> Option<[f64; 2]> {
+        if !(is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16")) {
+            return None;
+        }
+        let best = |work: fn()| (0..RUNS).map(|_| seconds(work)).fold(f64::MAX, f64::min);
+        // SAFETY: the processor has the instructions, in both cases.
+        let times = [best(|| unsafe { in_f32() }), best(|| unsafe { in_bf16() })];
+        Some([0, 1].map(|kind| (STEPS * SUMS * [32, 64][kind]) as f64 / times[kind] / 1e9))
+    }
+
+    #[target_feature(enable = "avx512f")]
+    fn in_f32() {
+        let one = _mm512_set1_ps(black_box(1.0));
+        let mut sums = [_mm512_setzero_ps(); SUMS];
+        for _ in 0..STEPS {
+            for sum in &mut sums {
+                *sum = _mm512_fmadd_ps(one, one, *sum);
+            }
+        }
+        black_box(sums);
+    }
+
+    #[target_feature(enable = "avx512f,avx512bf16")]
+    fn in_bf16() {
+        let ones = _mm512_set1_epi32(black_box(0x3F80_3F80));
+        // SAFETY: registers of the same size, for which every bit pattern is a value.
+        let ones = unsafe { std::mem::transmute::<__m512i, __m512bh>(ones) };
+        let mut sums = [_mm512_setzero_ps(); SUMS];
+        for _ in 0..STEPS {
+            for sum in &mut sums {
+                *sum = _mm512_dpbf16_ps(*sum, ones, ones);
+            }
+        }
+        black_box(sums);
+    }
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+mod peak {
+    pub(crate) fn measure() -> Option<[f64; 2]> {
+        None
+    }
+}
