@@ -5,7 +5,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::kernels::{self, Affine};
+use crate::kernels::{self, Affine, AttentionToPrompt};
 use crate::nn::{Activation, LayerNorm, Linear, Mlp, assert_shape};
 use crate::profile;
 use crate::weights::Weights;
@@ -39,8 +39,6 @@ impl TwoWayTransformerConfig {
 pub(crate) struct ImageTokens {
     /// `[batch or 1, tokens, width]`
     features: Tensor<3>,
-    /// The same with their positional code.
-    positioned: Tensor<3>,
     /// The positional code, `[1, tokens, width]`.
     position: Tensor<3>,
 }
@@ -52,13 +50,15 @@ impl ImageTokens {
     pub(crate) fn new(features: Tensor<3>, position: Tensor<3>) -> Self {
         let [_, tokens, width] = features.dims();
         assert_shape!(position, [1, tokens, width]);
-        let add = || features.clone() + position.clone();
-        let positioned = profile::operator(|| ("image tokens with positions".to_string(), 0.0), add);
-        Self { positioned, features, position }
+        Self { features, position }
     }
 
     fn updated(&self, features: Tensor<3>) -> Self {
         Self::new(features, self.position.clone())
+    }
+
+    fn positioned(&self) -> Tensor<3> {
+        self.features.clone() + self.position.clone()
     }
 }
 
@@ -160,10 +160,8 @@ impl TwoWayAttentionBlock {
         let tokens = self.norm3.forward(tokens.clone() + self.mlp.forward(tokens));
 
         let positioned = tokens.clone() + position.clone();
-        let attended = self.cross_attn_image_to_token.image_to_token(image, positioned, tokens.clone());
-        let add = || image.features.clone() + attended;
-        let features = profile::operator(|| ("image tokens with attended".to_string(), 0.0), add);
-        (tokens, self.norm4.forward(features))
+        let features = self.cross_attn_image_to_token.image_to_token(image, positioned, tokens.clone(), &self.norm4);
+        (tokens, features)
     }
 }
 
@@ -212,7 +210,7 @@ impl Attention {
         let [batch, tokens, width] = positioned.dims();
         let queries = self.split_heads(self.q_proj.forward(positioned));
         if !self.folding_pays(batch, tokens) {
-            let keys = self.split_heads(self.k_proj.forward(image.positioned.clone()));
+            let keys = self.split_heads(self.k_proj.forward(image.positioned()));
             return self.attend(queries, keys, self.split_heads(self.v_proj.forward(image.features.clone())));
         }
         let folded = self.num_heads * tokens;
@@ -222,7 +220,7 @@ impl Attention {
                 // The bias of the keys would shift all weights of a query alike, which softmax undoes.
                 let queries = queries.matmul(self.k_proj.weight.val().reshape(self.per_head(width))) * self.scale();
                 let queries = queries.reshape([batch, folded, width]);
-                let gathered = kernels::cross_attention(queries, image.positioned.clone(), image.features.clone());
+                let gathered = kernels::attend_to_image(queries, image.features.clone(), image.position.clone());
                 let values = self.v_proj.weight.val().reshape(self.per_head(width)).transpose();
                 gathered.reshape([batch, self.num_heads, tokens, width]).matmul(values)
             },
@@ -231,18 +229,24 @@ impl Attention {
         self.out_proj.forward(self.merge_heads(values) + self.v_proj.bias.val().unsqueeze::<3>())
     }
 
-    /// The image attends to prompt tokens.
+    /// The image tokens, with what they attend to among the prompt tokens, normed.
     ///
     /// # Shapes
     /// - positioned, tokens: `[batch, prompt tokens, width]`, with and without their positional code
     /// - output: `[batch, image tokens, width]`
-    fn image_to_token(&self, image: &ImageTokens, positioned: Tensor<3>, tokens: Tensor<3>) -> Tensor<3> {
+    fn image_to_token(
+        &self,
+        image: &ImageTokens,
+        positioned: Tensor<3>,
+        tokens: Tensor<3>,
+        norm: &LayerNorm,
+    ) -> Tensor<3> {
         let [batch, count, width] = tokens.dims();
         let keys = self.split_heads(self.k_proj.forward(positioned));
         let values = self.split_heads(self.v_proj.forward(tokens));
         if !self.folding_pays(batch, count) {
-            let queries = self.split_heads(self.q_proj.forward(image.positioned.clone()));
-            return self.attend(queries, keys, values);
+            let queries = self.split_heads(self.q_proj.forward(image.positioned()));
+            return norm.forward(image.features.clone() + self.attend(queries, keys, values));
         }
         let (heads, folded) = (self.num_heads, self.num_heads * count);
         profile::operator(
@@ -252,14 +256,15 @@ impl Attention {
                 let keys = keys * self.scale();
                 let offsets = keys.clone().matmul(self.q_proj.bias.val().reshape([1, heads, self.width() / heads, 1]));
                 let keys = keys.matmul(self.q_proj.weight.val().reshape(self.per_head(width)));
-                let folding = Affine { weight: keys.reshape([folded, width]), bias: offsets.reshape([folded]) };
-                let scores = kernels::linear(image.positioned.clone(), None, folding, None);
-                let [_, pixels, _] = scores.dims();
-                let weights = kernels::softmax(scores.reshape([1, pixels, heads, count]));
                 let outputs = self.out_proj.weight.val().transpose().reshape(self.per_head(width));
                 let values = values.matmul(outputs).reshape([folded, width]).transpose();
-                let unfolding = Affine { weight: values, bias: self.out_proj.bias.val() };
-                kernels::linear(weights.reshape([1, pixels, folded]), None, unfolding, None)
+                let attention = AttentionToPrompt {
+                    folding: Affine { weight: keys.reshape([folded, width]), bias: offsets.reshape([folded]) },
+                    heads,
+                    unfolding: Affine { weight: values, bias: self.out_proj.bias.val() },
+                    norm: norm.fused(),
+                };
+                kernels::attend_to_prompt(image.features.clone(), image.position.clone(), attention)
             },
         )
     }

@@ -169,7 +169,7 @@ impl RowAffine {
     }
 
     /// Adds x Wᵀ + b to `sum`.
-    fn add_to(&self, sum: &mut [f32], input: &[f32], threads: Threads) {
+    pub(super) fn add_to(&self, sum: &mut [f32], input: &[f32], threads: Threads) {
         add_matmul_transposed(sum, Matrix::new(input, self.inputs), self.weight(), threads);
         self.add_bias(sum, None, threads);
     }

@@ -23,7 +23,7 @@ mod upscaling;
 mod window_attention;
 
 pub(crate) use activation::gelu;
-pub(crate) use cross_attention::cross_attention;
+pub(crate) use cross_attention::{AttentionToPrompt, attend_to_image, attend_to_prompt};
 pub(crate) use depthwise_conv::depthwise_conv3x3;
 pub(crate) use linear::{Affine, add_linear, add_mlp, linear};
 pub(crate) use max_pool::max_pool2x2;

@@ -17,13 +17,16 @@ pub(crate) fn softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     let Some(input) = Buffer::of(&x) else { return activation::softmax(x, D - 1) };
     let width = x.dims()[D - 1];
     let mut output = input.values().to_vec();
-    output.par_chunks_mut((CHUNK / width).max(1) * width).for_each(|rows| {
-        vectorised(
-            #[inline(always)]
-            || if width < LANES { short(rows, width) } else { long(rows, width) },
-        );
-    });
+    output.par_chunks_mut((CHUNK / width).max(1) * width).for_each(|rows| softmax_rows(rows, width));
     buffer::tensor(output, x.dims())
+}
+
+/// Softmax of rows where they lie, on one core.
+pub(super) fn softmax_rows(rows: &mut [f32], width: usize) {
+    vectorised(
+        #[inline(always)]
+        || if width < LANES { short(rows, width) } else { long(rows, width) },
+    );
 }
 
 #[inline(always)]
