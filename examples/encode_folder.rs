@@ -11,8 +11,8 @@ use std::path::Path;
 use std::sync::Arc;
 
 use geosam::{
-    BoundingBox, ChipSource, Error, FeatureCacheBuilder, FeatureCacheConfig, MemoryStrategy, ModelOptions, Osr,
-    Progress, RasterDataset, RasterOptions, Resampling, Result, Sam, Shape, ValueRangeChoice, describe_feature_source,
+    BoundingBox, ChipSource, Error, FeatureCacheBuilder, FeatureCacheConfig, ModelOptions, Osr, Progress,
+    RasterDataset, RasterOptions, Resampling, Result, Sam, Shape, ValueRangeChoice, describe_feature_source,
     write_raster,
 };
 use scene::Scene;
@@ -66,7 +66,7 @@ pub(crate) fn run(folder: &Path) -> Result<()> {
     let config = FeatureCacheConfig {
         extent: Some(raster.window_of(&in_degrees)?),
         value_range: ValueRangeChoice::Percentiles { low: 2.0, high: 98.0, joint: false },
-        memory: MemoryStrategy::LowMemory,
+        max_memory: 64 << 20,
         ..FeatureCacheConfig::default()
     };
     let features = folder.join("features");

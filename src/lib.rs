@@ -51,7 +51,7 @@ mod wiring;
 
 pub use geosam_cache::{
     BuildReport, ExistingFolder, FeatureCacheBuilder, FeatureCacheConfig, FeatureFolder, FeatureSourceSummary,
-    FolderOptions, FolderSettings, MemoryStrategy, StageTimings, describe_feature_source,
+    FolderOptions, FolderSettings, StageTimings, describe_feature_source,
 };
 pub use geosam_core::{
     Affine, BandRange, BoundingBox, CancelFlag, ChipRecord, ChipSource, Crs, CrsDescription, CrsTransform,

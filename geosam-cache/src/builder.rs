@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use geosam_core::{
     ChipSource, CrsTransform, Error, FeaturePrecision, GridGeoSampler, Preprocess, Progress, Result, Segmenter, Shape,
@@ -11,7 +11,7 @@ use geosam_core::{
 
 use crate::existing::ExistingFolder;
 use crate::folder::{FeatureFolder, FolderOptions};
-use crate::memory::MemoryStrategy;
+use crate::memory::{ChipBudget, feature_bytes, image_bytes};
 use crate::pipeline::Pipeline;
 use crate::settings::{FolderSettings, source_state};
 
@@ -27,14 +27,30 @@ pub struct FeatureCacheConfig {
     /// Which values become 0 and 255. Settled once, from the extent; under [`Preprocess::Geosam01`]
     /// [`ValueRangeChoice::Auto`] means [`ValueRangeChoice::PerChip`].
     pub value_range: ValueRangeChoice,
-    /// What may wait in memory.
-    pub memory: MemoryStrategy,
+    /// Most bytes of chips that are between raster and disk at once (default
+    /// [`FeatureCacheConfig::DEFAULT_MAX_MEMORY`]).
+    ///
+    /// A chip counts with its image, three bytes a pixel, and its features ([`ModelType::feature_bytes`]) from its reading
+    /// until it is on disk: 7 MiB with SAM, 19 MiB with SAM 2, 23.2 MiB with SAM 3. However many chips the raster has, no
+    /// more than fit are read ahead and wait to be written; the least is room for three, one in each stage.
+    ///
+    /// Beside the bound each stage needs its own memory, which does not grow with the number of chips either: the reader
+    /// one window in the raster's type and what the raster's library caches, the model its weights and activations, the
+    /// two writers a file each.
+    ///
+    /// [`ModelType::feature_bytes`]: geosam_core::ModelType::feature_bytes
+    pub max_memory: usize,
     /// Most chips that are encoded in one call (default 1); fewer if no more have been read.
     pub batch_size: usize,
     /// Precision of the chip files; the Python systems read [`FeaturePrecision::F32`], the default.
     pub precision: FeaturePrecision,
     /// What becomes of a folder that has features already.
     pub existing: ExistingFolder,
+}
+
+impl FeatureCacheConfig {
+    /// 256 MiB: 36 chips of SAM, 13 of SAM 2, 11 of SAM 3.
+    pub const DEFAULT_MAX_MEMORY: usize = 256 << 20;
 }
 
 impl Default for FeatureCacheConfig {
@@ -44,7 +60,7 @@ impl Default for FeatureCacheConfig {
             tiling: Tiling::default(),
             extent: None,
             value_range: ValueRangeChoice::default(),
-            memory: MemoryStrategy::default(),
+            max_memory: Self::DEFAULT_MAX_MEMORY,
             batch_size: 1,
             precision: FeaturePrecision::default(),
             existing: ExistingFolder::default(),
@@ -57,8 +73,8 @@ impl Default for FeatureCacheConfig {
 /// Chips without a valid pixel are left out. Which pixels are valid, the raster says: zero is a value like any other unless
 /// it is the no-data value.
 ///
-/// Chips are read ahead and written behind on threads of their own while the calling thread encodes. What is done
-/// stays done: the manifest is brought up to date as the work proceeds, and at its end, after an error and after a
+/// Chips are read ahead and written behind on threads of their own while the calling thread encodes, within
+/// [`FeatureCacheConfig::max_memory`]. They are encoded in row-major order. What is done stays done: the manifest is brought up to date as the work proceeds, and at its end, after an error and after a
 /// cancellation too. The next run with the same settings continues there.
 #[derive(Debug)]
 pub struct FeatureCacheBuilder {
@@ -89,23 +105,34 @@ pub struct BuildReport {
     pub timings: StageTimings,
 }
 
-/// Time by stage. Reading, preparing and writing run beside encoding, so the stages add up to more than the total.
+/// Where the time of a build went.
+///
+/// The stages work at the same time, and writing on two threads, whose times are added up: so the stages together take
+/// more than `wall`. What limits a build is the stage that is always busy, which should be the
+/// encoder: [`StageTimings::encoder_idle`] is the number to watch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StageTimings {
-    /// The whole build.
-    pub total: Duration,
-    /// Reading windows of the raster.
+    /// The whole build, by the clock.
+    pub wall: Duration,
+    /// Settling the value range, before the first chip.
+    pub statistics: Duration,
+    /// Reading windows of the raster, warping included.
     pub read: Duration,
-    /// Making three bytes a pixel of them.
+    /// Making images of three bytes a pixel of them.
     pub prepare: Duration,
     /// In the model, its own resizing included.
     pub encode: Duration,
-    /// Writing chips and manifests.
+    /// Writing chips and manifests until they are on disk.
     pub write: Duration,
-    /// The encoder waiting for a chip.
-    pub waiting_for_reader: Duration,
-    /// The encoder waiting for the disk.
-    pub waiting_for_writer: Duration,
+}
+
+impl StageTimings {
+    /// How long the encoder had nothing to do: before the first chip, while chips were read or written too slowly, and
+    /// after the last one.
+    #[must_use]
+    pub fn encoder_idle(&self) -> Duration {
+        self.wall.saturating_sub(self.encode)
+    }
 }
 
 impl FeatureCacheBuilder {
@@ -133,14 +160,19 @@ impl FeatureCacheBuilder {
     ///
     /// # Errors
     /// [`Error::Cancelled`] when `progress` says so; what reading, encoding and writing return; [`Error::Dataset`] if
-    /// no chip holds a valid pixel; see [`FeatureFolder::create`] for folders that exist. In every case the folder
-    /// holds what was finished.
+    /// no chip holds a valid pixel; [`Error::InvalidArgument`] for a batch size of 0 or a `max_memory` that is too small,
+    /// naming the least; see [`FeatureFolder::create`] for folders that exist. In every case the folder holds what was
+    /// finished.
     pub fn build(&self, progress: &dyn Progress) -> Result<BuildReport> {
         if self.config.batch_size == 0 {
             return Err(Error::invalid_argument("batch size", "at least 1", 0));
         }
+        let start = Instant::now();
         let sampler = self.sampler()?;
+        let bytes_per_chip = image_bytes(sampler.window(0).shape) + feature_bytes(self.segmenter.spec());
+        let budget = ChipBudget::new(self.config.max_memory, bytes_per_chip, self.config.batch_size)?;
         let settings = self.settings()?;
+        let statistics = start.elapsed();
         let range = settings.value_range.clone();
         let options = FolderOptions {
             precision: self.config.precision,
@@ -154,9 +186,11 @@ impl FeatureCacheBuilder {
             folder: &folder,
             sampler: &sampler,
             range: &range,
-            memory: self.config.memory,
+            budget: &budget,
             batch_size: self.config.batch_size,
             progress,
+            start,
+            statistics,
         }
         .run()
     }

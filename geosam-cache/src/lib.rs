@@ -16,13 +16,15 @@ mod manifest_writer;
 mod memory;
 mod pipeline;
 mod python_json;
+mod read_ahead;
 mod resolve;
 mod settings;
+mod stopwatch;
 mod summary;
+mod write_behind;
 
 pub use builder::{BuildReport, FeatureCacheBuilder, FeatureCacheConfig, StageTimings};
 pub use existing::ExistingFolder;
 pub use folder::{FeatureFolder, FolderOptions};
-pub use memory::MemoryStrategy;
 pub use settings::FolderSettings;
 pub use summary::{FeatureSourceSummary, describe_feature_source};

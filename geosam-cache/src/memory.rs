@@ -1,77 +1,100 @@
-//! How much memory the pipeline between raster, encoder and disk may hold, and the gate that keeps to it.
+//! How many chips may be between raster and disk at once.
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-/// What waits in memory while chips are read, encoded and written.
+use geosam_core::{Error, ModelSpec, Result, Shape};
+
+/// Bytes of a chip as an image of three bytes a pixel.
+pub(crate) const fn image_bytes(chip: Shape) -> usize {
+    3 * chip.area()
+}
+
+/// Bytes of the features that a model makes of a chip, if it makes what its family does.
+pub(crate) const fn feature_bytes(model: &ModelSpec) -> usize {
+    let family = model.model_type;
+    let (places, family_places) =
+        (model.image_size.div_ceil(family.patch_size()), family.image_size() / family.patch_size());
+    family.feature_bytes() / family_places.pow(2) * places.pow(2)
+}
+
+/// Lets chips in as long as they stay within a number of bytes together, and others when some have left.
 ///
-/// The bounds are on bytes and are kept: a stage that would exceed one waits. A single chip larger than a bound goes
-/// through alone. Beside them the model needs its own memory, and the reader holds one raw window while it converts
-/// it to bytes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum MemoryStrategy {
-    /// Read ahead and write behind: up to 64 MiB of images (21 chips of 1024×1024) read and not yet encoded, up to
-    /// 128 MiB of features (32 chips of SAM, 8 of SAM 2, 6 of SAM 3) encoded and not yet on disk.
-    #[default]
-    Balanced,
-    /// One chip in each stage: a chip is read when the one before is encoded, and handed to the writer when the one
-    /// before is on disk.
-    LowMemory,
-}
-
-impl MemoryStrategy {
-    /// Most bytes of images, three a pixel, that are read and not yet encoded; 0 stands for one chip.
-    #[must_use]
-    pub const fn image_bytes(self) -> usize {
-        match self {
-            Self::Balanced => 64 << 20,
-            Self::LowMemory => 0,
-        }
-    }
-
-    /// Most bytes of features that are encoded and not yet on disk; 0 stands for one chip.
-    #[must_use]
-    pub const fn feature_bytes(self) -> usize {
-        match self {
-            Self::Balanced => 128 << 20,
-            Self::LowMemory => 0,
-        }
-    }
-}
-
-/// Lets bytes through until a limit is reached, and more when some are given back.
+/// A chip enters before it is read and leaves when it is on disk. It counts in full all the way, so that no later stage
+/// ever waits for memory: what is under way can always be finished.
 #[derive(Debug)]
-pub(crate) struct ByteBudget {
-    limit: usize,
+pub(crate) struct ChipBudget {
+    max_bytes: usize,
     state: Mutex<State>,
     changed: Condvar,
 }
 
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct State {
-    used: usize,
+    chips: usize,
+    bytes_per_chip: usize,
     closed: bool,
+    error: Option<Error>,
 }
 
-impl ByteBudget {
-    pub(crate) fn new(limit: usize) -> Self {
-        Self { limit, state: Mutex::default(), changed: Condvar::new() }
+impl ChipBudget {
+    /// # Errors
+    /// [`Error::InvalidArgument`] if a chip that is read, `batch_size` that are encoded and one that is written exceed
+    /// `max_bytes` together.
+    pub(crate) fn new(max_bytes: usize, bytes_per_chip: usize, batch_size: usize) -> Result<Self> {
+        let least = bytes_per_chip.saturating_mul(batch_size.saturating_add(2));
+        if max_bytes < least {
+            let expected = format!(
+                "at least {}, for {} chips of {}: one being read, {batch_size} being encoded and one being written",
+                size(least),
+                batch_size.saturating_add(2),
+                size(bytes_per_chip)
+            );
+            return Err(Error::invalid_argument("max memory", expected, size(max_bytes)));
+        }
+        let state = State { chips: 0, bytes_per_chip, closed: false, error: None };
+        Ok(Self { max_bytes, state: Mutex::new(state), changed: Condvar::new() })
     }
 
-    /// Wait until `bytes` fit, or until nothing else is in use; `None` once the budget is closed.
-    pub(crate) fn acquire(&self, bytes: usize) -> Option<Permit<'_>> {
-        let full = |state: &mut State| !state.closed && state.used > 0 && state.used + bytes > self.limit;
+    /// Wait until one more chip fits; `None` once the budget is closed.
+    pub(crate) fn enter(&self) -> Option<Permit<'_>> {
+        let full = |s: &mut State| !s.closed && s.chips > 0 && (s.chips + 1) * s.bytes_per_chip > self.max_bytes;
         let mut state = self.changed.wait_while(self.lock(), full).unwrap_or_else(PoisonError::into_inner);
         if state.closed {
             return None;
         }
-        state.used += bytes;
-        Some(Permit { budget: self, bytes })
+        state.chips += 1;
+        Some(Permit(self))
     }
 
-    /// Closes the budget when dropped, on an error and on a panic too, so that nobody waits for ever.
-    pub(crate) fn close_on_drop(&self) -> Closing<'_> {
-        Closing(self)
+    /// A chip turned out to take `bytes`: a program's own model may make larger features than its family does.
+    pub(crate) fn chip_took(&self, bytes: usize) {
+        let mut state = self.lock();
+        state.bytes_per_chip = state.bytes_per_chip.max(bytes);
+    }
+
+    /// Let nobody in any more; who waits returns empty-handed. This is how a stage tells those before it to stop.
+    pub(crate) fn close(&self) {
+        self.lock().closed = true;
+        self.changed.notify_all();
+    }
+
+    /// Close because of `error`. The first is the one that is reported: others may follow from it.
+    pub(crate) fn fail(&self, error: Error) {
+        self.lock().error.get_or_insert(error);
+        self.close();
+    }
+
+    pub(crate) fn take_error(&self) -> Option<Error> {
+        self.lock().error.take()
+    }
+
+    pub(crate) fn is_closed(&self) -> bool {
+        self.lock().closed
+    }
+
+    /// Closes the budget if its thread panics, so that nobody waits for ever.
+    pub(crate) fn close_on_panic(&self) -> CloseOnPanic<'_> {
+        CloseOnPanic(self)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -79,27 +102,34 @@ impl ByteBudget {
     }
 }
 
-/// Bytes in use; given back when dropped.
+/// A chip's place in the budget; free again when dropped.
 #[derive(Debug)]
-pub(crate) struct Permit<'a> {
-    budget: &'a ByteBudget,
-    bytes: usize,
-}
+pub(crate) struct Permit<'a>(&'a ChipBudget);
 
 impl Drop for Permit<'_> {
     fn drop(&mut self) {
-        self.budget.lock().used -= self.bytes;
-        self.budget.changed.notify_all();
+        self.0.lock().chips -= 1;
+        self.0.changed.notify_one();
     }
 }
 
 #[derive(Debug)]
-pub(crate) struct Closing<'a>(&'a ByteBudget);
+pub(crate) struct CloseOnPanic<'a>(&'a ChipBudget);
 
-impl Drop for Closing<'_> {
+impl Drop for CloseOnPanic<'_> {
     fn drop(&mut self) {
-        self.0.lock().closed = true;
-        self.0.changed.notify_all();
+        if std::thread::panicking() {
+            self.0.close();
+        }
+    }
+}
+
+/// A number of bytes for people; never less than it is.
+fn size(bytes: usize) -> String {
+    if bytes < 1 << 20 {
+        format!("{} KiB", bytes.div_ceil(1 << 10))
+    } else {
+        format!("{} MiB", bytes.div_ceil(1 << 20))
     }
 }
 
@@ -108,48 +138,84 @@ impl Drop for Closing<'_> {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
+    use geosam_core::{ModelType, Preprocess};
+
     use super::*;
+
+    #[test]
+    fn images_and_features_have_the_size_of_their_family() {
+        let model = |model_type: ModelType, image_size| ModelSpec {
+            model_id: "m".to_string(),
+            model_type,
+            checkpoint_path: "m.pt".into(),
+            image_size,
+            fingerprint: None,
+            preprocess: Preprocess::Standard,
+        };
+        assert_eq!(image_bytes(Shape::square(1024)), 3 << 20);
+        for family in [ModelType::Sam, ModelType::Sam2, ModelType::Sam3] {
+            assert_eq!(feature_bytes(&model(family, family.image_size())), family.feature_bytes());
+        }
+        assert_eq!(feature_bytes(&model(ModelType::Sam, 512)), 1 << 20);
+    }
 
     #[test]
     fn the_limit_is_never_exceeded_and_everything_gets_through() {
         const LIMIT: usize = 10;
-        let budget = ByteBudget::new(LIMIT);
-        let (in_use, most, passed) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
+        let budget = ChipBudget::new(LIMIT, 3, 1).unwrap();
+        let (inside, most, passed) = (AtomicUsize::new(0), AtomicUsize::new(0), AtomicUsize::new(0));
         std::thread::scope(|scope| {
-            for bytes in [1, 2, 3, 4] {
-                let (budget, in_use, most, passed) = (&budget, &in_use, &most, &passed);
-                scope.spawn(move || {
+            for _ in 0..4 {
+                scope.spawn(|| {
                     for _ in 0..200 {
-                        let permit = budget.acquire(bytes).unwrap();
-                        most.fetch_max(in_use.fetch_add(bytes, Ordering::SeqCst) + bytes, Ordering::SeqCst);
+                        let permit = budget.enter().unwrap();
+                        most.fetch_max(3 * (inside.fetch_add(1, Ordering::SeqCst) + 1), Ordering::SeqCst);
                         std::thread::yield_now();
-                        in_use.fetch_sub(bytes, Ordering::SeqCst);
+                        inside.fetch_sub(1, Ordering::SeqCst);
                         drop(permit);
                         passed.fetch_add(1, Ordering::SeqCst);
                     }
                 });
             }
         });
-        assert!(most.into_inner() <= LIMIT);
-        assert_eq!(passed.into_inner(), 800);
+        assert_eq!((most.into_inner(), passed.into_inner()), (9, 800));
     }
 
     #[test]
-    fn one_item_larger_than_the_limit_goes_through_alone() {
-        let budget = ByteBudget::new(0);
-        drop(budget.acquire(5).unwrap());
-        let _permit = budget.acquire(7).unwrap();
-        assert_eq!(budget.lock().used, 7);
-    }
-
-    #[test]
-    fn closing_wakes_those_who_wait() {
-        let budget = ByteBudget::new(0);
-        let _first = budget.acquire(1).unwrap();
+    fn chips_that_turn_out_larger_go_through_one_by_one() {
+        let budget = ChipBudget::new(10, 3, 1).unwrap();
+        let first = budget.enter().unwrap();
+        budget.chip_took(11);
         std::thread::scope(|scope| {
-            let waiting = scope.spawn(|| budget.acquire(1).is_none());
-            drop(budget.close_on_drop());
+            let second = scope.spawn(|| budget.enter().map(|_permit| budget.lock().chips));
+            drop(first);
+            assert_eq!(second.join().unwrap(), Some(1));
+        });
+    }
+
+    #[test]
+    fn closing_wakes_those_who_wait_and_a_panic_closes() {
+        let budget = ChipBudget::new(3, 1, 1).unwrap();
+        let _inside = [budget.enter(), budget.enter(), budget.enter()];
+        std::thread::scope(|scope| {
+            let waiting = scope.spawn(|| budget.enter().is_none());
+            let panicking = scope.spawn(|| {
+                let _guard = budget.close_on_panic();
+                std::panic::resume_unwind(Box::new("without a message"));
+            });
+            assert!(panicking.join().is_err());
             assert!(waiting.join().unwrap());
         });
+        assert!(budget.is_closed());
+    }
+
+    #[test]
+    fn a_bound_too_small_for_each_stage_names_the_least() {
+        assert!(ChipBudget::new(57 << 20, 19 << 20, 1).is_ok());
+        let error = ChipBudget::new(56 << 20, 19 << 20, 1).unwrap_err().to_string();
+        let said = "invalid max memory: expected at least 57 MiB, for 3 chips of 19 MiB: one being read, 1 being \
+                    encoded and one being written, found 56 MiB";
+        assert_eq!(error, said);
+        assert!(ChipBudget::new(usize::MAX, usize::MAX, usize::MAX).is_ok());
     }
 }

@@ -1,113 +1,104 @@
 //! Raster → encoder → disk, the three at once.
 
 use std::collections::HashSet;
+use std::sync::Mutex;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use geosam_core::{
-    ChipRecord, ChipSource, EncodedImageFeatures, Error, FeatureStore, GeoGrid, GridGeoSampler, ModelImage, Progress,
-    Result, Segmenter, ValueRange,
+    ChipRecord, ChipSource, Error, FeatureStore, GridGeoSampler, Progress, Result, Segmenter, ValueRange,
 };
 
 use crate::builder::{BuildReport, StageTimings};
 use crate::folder::FeatureFolder;
-use crate::memory::{ByteBudget, MemoryStrategy, Permit};
+use crate::memory::{ChipBudget, image_bytes};
+use crate::read_ahead::{Chip, Read, ReadAhead};
+use crate::stopwatch::Stopwatch;
+use crate::write_behind::{Encoded, WriteBehind};
+
+/// Threads that write: while one waits for the disk, another puts the next file together.
+const WRITERS: usize = 2;
 
 /// How often a caller that waits for a slow read is asked whether to go on.
 const CANCEL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// One build. The reader and the writer have a thread each; the encoder runs on the calling thread, the only one that
-/// talks to `progress`. Whoever stops first closes its channels and budgets, and the others come to their end.
+/// One build. Reader and writers have threads of their own; the encoder runs on the calling thread, the only one that
+/// talks to `progress`. Whoever fails closes the budget, and reader and encoder stop when they see it. What is encoded is
+/// still written, unless it is a writer that failed.
 pub(crate) struct Pipeline<'a> {
     pub(crate) source: &'a dyn ChipSource,
     pub(crate) segmenter: &'a dyn Segmenter,
     pub(crate) folder: &'a FeatureFolder,
     pub(crate) sampler: &'a GridGeoSampler,
     pub(crate) range: &'a ValueRange,
-    pub(crate) memory: MemoryStrategy,
+    pub(crate) budget: &'a ChipBudget,
     pub(crate) batch_size: usize,
     pub(crate) progress: &'a dyn Progress,
+    /// When the build began, and the part of it that went into statistics since.
+    pub(crate) start: Instant,
+    pub(crate) statistics: Duration,
 }
 
-/// What the reader hands over.
-enum Read<'b> {
-    Chip(Chip<'b>),
-    Empty(String),
-}
-
-/// A chip to be encoded.
-struct Chip<'b> {
-    id: String,
-    grid: GeoGrid,
-    source_path: String,
-    image: ModelImage,
-    _permit: Permit<'b>,
-}
-
-/// A chip to be written.
-struct Encoded<'b> {
-    record: ChipRecord,
-    features: EncodedImageFeatures,
-    _permit: Permit<'b>,
-}
-
-#[derive(Default)]
-struct Reading {
-    read: Duration,
-    prepare: Duration,
-}
-
+/// How far the encoder has come.
 #[derive(Default)]
 struct Encoding {
+    resumed: usize,
     handed_over: usize,
     skipped: usize,
-    encode: Duration,
-    waiting_for_reader: Duration,
-    waiting_for_writer: Duration,
+    encoding: Stopwatch,
 }
 
-#[derive(Default)]
-struct Writing {
-    written: usize,
-    bytes: u64,
-    write: Duration,
+/// Why the encoder stopped, other than by an error.
+#[derive(PartialEq, Eq)]
+enum End {
+    Finished,
+    Cancelled,
+    /// Another stage failed.
+    Stopped,
 }
 
 impl Pipeline<'_> {
     /// Encode every chip that the folder lacks.
     pub(crate) fn run(&self) -> Result<BuildReport> {
-        let start = Instant::now();
         let kept: HashSet<String> = self.folder.chips()?.iter().map(|record| record.chip_id.clone()).collect();
-        let images = ByteBudget::new(self.memory.image_bytes());
-        let features = ByteBudget::new(self.memory.feature_bytes());
-        let (mut reading, mut encoding, mut writing) = (Reading::default(), Encoding::default(), Writing::default());
+        let reader = ReadAhead::new(self.source, self.sampler, self.range, self.budget);
+        let writers = WriteBehind::new(self.folder, self.budget);
+        let mut encoder = Encoding { resumed: kept.len(), ..Encoding::default() };
 
-        let (encoded, written) = std::thread::scope(|scope| {
+        let end = {
             let (to_encoder, from_reader) = channel();
-            let (to_writer, from_encoder) = channel();
-            scope.spawn(|| self.read(&kept, &images, to_encoder, &mut reading));
-            let writer = scope.spawn(|| {
-                let _closing = features.close_on_drop();
-                self.write(from_encoder, &mut writing)
-            });
-            let encoded = {
-                let _closing = images.close_on_drop();
-                self.encode(kept.len(), from_reader, to_writer, &features, &mut encoding)
-            };
-            let written = writer.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-            (encoded, written)
-        });
+            let (to_writers, from_encoder) = channel();
+            let from_encoder = Mutex::new(from_encoder);
+            let (writers, from_encoder) = (&writers, &from_encoder);
+            std::thread::scope(|scope| {
+                let _guard = self.budget.close_on_panic();
+                scope.spawn(|| reader.run(|id| !kept.contains(id), to_encoder));
+                for _ in 0..WRITERS {
+                    scope.spawn(move || writers.run(from_encoder));
+                }
+                let end = self.encode(from_reader, to_writers, &mut encoder);
+                self.budget.close();
+                end.unwrap_or_else(|error| {
+                    self.budget.fail(error);
+                    End::Stopped
+                })
+            })
+        };
 
-        let done = kept.len() + encoding.skipped + writing.written;
-        let committed = self.folder.commit_run(matches!(encoded, Ok(true)) && written.is_ok());
-        // If the writer failed, that is why the encoder stopped, and not the other way round.
-        written?;
-        let finished = encoded?;
+        let error = self.budget.take_error();
+        let finished = end == End::Finished && error.is_none();
+        let committed = writers.writing.time(|| self.folder.commit_run(finished));
+        let write = writers.writing.total();
+        let written = writers.finish();
+        if let Some(error) = error {
+            return Err(error);
+        }
         committed?;
-        if !finished {
+        let done = kept.len() + encoder.skipped + written.chips;
+        if end == End::Cancelled {
             return Err(Error::Cancelled { done, total: self.sampler.len() });
         }
-        if kept.len() + writing.written == 0 {
+        if kept.len() + written.chips == 0 {
             return Err(Error::Dataset {
                 operation: "encode",
                 dataset: self.source.source_path().to_string(),
@@ -119,102 +110,64 @@ impl Pipeline<'_> {
         Ok(BuildReport {
             manifest_path: self.folder.manifest_path().to_path_buf(),
             chips: self.sampler.len(),
-            written: writing.written,
-            skipped: encoding.skipped,
+            written: written.chips,
+            skipped: encoder.skipped,
             resumed: kept.len(),
-            bytes: writing.bytes,
+            bytes: written.bytes,
             timings: StageTimings {
-                total: start.elapsed(),
-                read: reading.read,
-                prepare: reading.prepare,
-                encode: encoding.encode,
-                write: writing.write,
-                waiting_for_reader: encoding.waiting_for_reader,
-                waiting_for_writer: encoding.waiting_for_writer,
+                wall: self.start.elapsed(),
+                statistics: self.statistics,
+                read: reader.reading.total(),
+                prepare: reader.preparing.total(),
+                encode: encoder.encoding.total(),
+                write,
             },
         })
     }
-    /// Read chips until all are read, one fails, or nobody wants more.
-    #[allow(clippy::needless_pass_by_value)] // dropping its end of a channel is how a stage says that it has stopped
-    fn read<'b>(
-        &self,
-        kept: &HashSet<String>,
-        images: &'b ByteBudget,
-        to_encoder: Sender<Result<Read<'b>>>,
-        times: &mut Reading,
-    ) {
-        for (index, window) in self.sampler.windows().enumerate() {
-            let id = format!("chip_{index:06}");
-            if kept.contains(&id) {
-                continue;
-            }
-            let Some(permit) = images.acquire(3 * window.shape.area()) else { return };
-            let chip = (|| {
-                let sample = timed(&mut times.read, || self.source.read(window))?;
-                if !sample.has_data() {
-                    return Ok(Read::Empty(id));
-                }
-                let image = timed(&mut times.prepare, || sample.to_model_image(self.range))?;
-                Ok(Read::Chip(Chip { id, grid: sample.grid, source_path: sample.source_path, image, _permit: permit }))
-            })();
-            let failed = chip.is_err();
-            if to_encoder.send(chip).is_err() || failed {
-                return;
-            }
-        }
-    }
 
-    /// Encode what is read and hand it to the writer. `Ok(true)` when there is no more, `Ok(false)` when cancelled.
+    /// Encode what is read and hand it to the writers.
     #[allow(clippy::needless_pass_by_value)] // dropping its end of a channel is how a stage says that it has stopped
     fn encode<'b>(
         &self,
-        kept: usize,
-        from_reader: Receiver<Result<Read<'_>>>,
-        to_writer: Sender<Encoded<'b>>,
-        features: &'b ByteBudget,
+        from_reader: Receiver<Read<'b>>,
+        to_writers: Sender<Encoded<'b>>,
         counts: &mut Encoding,
-    ) -> Result<bool> {
+    ) -> Result<End> {
         let total = self.sampler.len() as f64;
         loop {
-            let batch = match self.next_batch(&from_reader, counts)? {
+            let batch = match self.next_batch(&from_reader, counts) {
                 Batch::Chips(batch) => batch,
-                Batch::Cancelled => return Ok(false),
-                Batch::End => return Ok(true),
+                Batch::End(end) => return Ok(end),
             };
             let mut images = Vec::with_capacity(batch.len());
             let mut places = Vec::with_capacity(batch.len());
-            for Chip { id, grid, source_path, image, _permit } in batch {
+            for Chip { id, grid, source_path, image, permit } in batch {
                 images.push(image);
-                places.push((id, grid, source_path, _permit));
+                places.push((id, grid, source_path, permit));
             }
-            let encoded = timed(&mut counts.encode, || self.segmenter.encode(&images))?;
+            let encoded = counts.encoding.time(|| self.segmenter.encode(&images))?;
             drop(images);
             if encoded.len() != places.len() {
                 let expected = format!("features of {} chips from the segmenter", places.len());
                 return Err(Error::invalid_argument("segmenter", expected, encoded.len()));
             }
-            for ((chip_id, grid, source_path, image_permit), features_of_chip) in places.into_iter().zip(encoded) {
-                drop(image_permit);
-                let bytes = features_of_chip.size_in_bytes();
-                let permit = timed(&mut counts.waiting_for_writer, || features.acquire(bytes));
+            for ((chip_id, grid, source_path, permit), features) in places.into_iter().zip(encoded) {
+                self.budget.chip_took(image_bytes(grid.shape) + features.size_in_bytes());
                 let record = ChipRecord {
                     chip_id,
                     grid,
-                    dst_shape: features_of_chip.dst_shape,
+                    dst_shape: features.dst_shape,
                     source_path,
-                    model_type: features_of_chip.model_type,
-                    checkpoint_path: features_of_chip.checkpoint_path.clone(),
+                    model_type: features.model_type,
+                    checkpoint_path: features.checkpoint_path.clone(),
                     fingerprint: self.segmenter.spec().fingerprint.clone(),
                 };
                 let message = format!("encoded {}", record.chip_id);
-                let handed_over = permit.is_some_and(|_permit| {
-                    to_writer.send(Encoded { record, features: features_of_chip, _permit }).is_ok()
-                });
-                if !handed_over {
-                    return Ok(true); // the writer has failed, and its error is reported
+                if to_writers.send(Encoded { record, features, permit }).is_err() {
+                    return Ok(End::Stopped);
                 }
                 counts.handed_over += 1;
-                let done = kept + counts.skipped + counts.handed_over;
+                let done = counts.resumed + counts.skipped + counts.handed_over;
                 // 100 is for when everything is on disk.
                 self.progress.set_progress((100.0 * done as f64 / total).min(99.0));
                 self.progress.push_info(&message);
@@ -223,66 +176,33 @@ impl Pipeline<'_> {
     }
 
     /// Wait for a chip, and take along what else has been read, up to the batch size.
-    fn next_batch<'b>(&self, from_reader: &Receiver<Result<Read<'b>>>, counts: &mut Encoding) -> Result<Batch<'b>> {
-        let start = Instant::now();
+    fn next_batch<'b>(&self, from_reader: &Receiver<Read<'b>>, counts: &mut Encoding) -> Batch<'b> {
         let mut batch = Vec::new();
-        let mut end = false;
         while batch.len() < self.batch_size {
             if self.progress.is_canceled() {
-                return Ok(Batch::Cancelled);
+                return Batch::End(End::Cancelled);
             }
-            let next = if batch.is_empty() {
-                from_reader.recv_timeout(CANCEL_INTERVAL)
-            } else {
-                from_reader.try_recv().map_err(|_| RecvTimeoutError::Disconnected)
-            };
-            match next {
-                Ok(Ok(Read::Chip(chip))) => batch.push(chip),
-                Ok(Ok(Read::Empty(id))) => {
+            if self.budget.is_closed() {
+                return Batch::End(End::Stopped);
+            }
+            let patience = if batch.is_empty() { CANCEL_INTERVAL } else { Duration::ZERO };
+            match from_reader.recv_timeout(patience) {
+                Ok(Read::Chip(chip)) => batch.push(chip),
+                Ok(Read::Empty { id }) => {
                     counts.skipped += 1;
                     self.progress.push_info(&format!("skipped {id}: it holds no valid pixel"));
                 }
-                Ok(Err(error)) => return Err(error),
+                Err(_) if !batch.is_empty() => break,
                 Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) => {
-                    end = batch.is_empty();
-                    break;
-                }
+                Err(RecvTimeoutError::Disconnected) if self.budget.is_closed() => return Batch::End(End::Stopped),
+                Err(RecvTimeoutError::Disconnected) => return Batch::End(End::Finished),
             }
         }
-        counts.waiting_for_reader += start.elapsed();
-        Ok(if end { Batch::End } else { Batch::Chips(batch) })
-    }
-
-    /// Write chips until there are no more, and commit as the folder grows.
-    fn write(&self, from_encoder: Receiver<Encoded<'_>>, counts: &mut Writing) -> Result<()> {
-        for Encoded { record, features, _permit } in from_encoder {
-            counts.bytes += timed(&mut counts.write, || self.folder.put_chip(&record, &features))?;
-            counts.written += 1;
-            let (pending, committed) = self.folder.pending_and_committed();
-            if commit_is_due(pending, committed) {
-                timed(&mut counts.write, || self.folder.commit_run(false))?;
-            }
-        }
-        Ok(())
+        Batch::Chips(batch)
     }
 }
 
 enum Batch<'b> {
     Chips(Vec<Chip<'b>>),
-    Cancelled,
-    End,
-}
-
-/// After the first chip, then as the folder doubles, then every 64 chips; in a large folder each sixteenth, so that
-/// rewriting the manifest never costs more than the chips do.
-fn commit_is_due(pending: usize, committed: usize) -> bool {
-    pending >= committed.clamp(1, 64).max(committed / 16)
-}
-
-fn timed<T>(total: &mut Duration, work: impl FnOnce() -> T) -> T {
-    let start = Instant::now();
-    let result = work();
-    *total += start.elapsed();
-    result
+    End(End),
 }

@@ -171,6 +171,33 @@ pub(crate) fn read_settings(path: Option<&Path>) -> Result<LegacySettings> {
     path.map_or_else(|| Ok(LegacySettings::default()), LegacySettings::read)
 }
 
+/// A number of bytes: `512MB`, `1.5 GB`, `256MiB`
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct ByteSize(pub(crate) usize);
+
+impl std::str::FromStr for ByteSize {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (number, unit) = text.split_at(text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len()));
+        let unit = match unit.to_ascii_lowercase().as_str() {
+            "kb" => 1e3,
+            "mb" => 1e6,
+            "gb" => 1e9,
+            "kib" => f64::from(1 << 10),
+            "mib" => f64::from(1 << 20),
+            "gib" => f64::from(1 << 30),
+            _ => f64::NAN,
+        };
+        let bytes = number.trim().parse().unwrap_or(f64::NAN) * unit;
+        if bytes.is_finite() && bytes >= 0.0 {
+            Ok(Self(bytes as usize))
+        } else {
+            Err(format!("expected a number with KB, MB, GB, KiB, MiB or GiB, for example 512MB, found {text:?}"))
+        }
+    }
+}
+
 /// `A,B`
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Pair(pub(crate) f64, pub(crate) f64);

@@ -3,13 +3,11 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use clap::{Args, ValueEnum};
-use geosam::{
-    BuildReport, Error, ExistingFolder, FeatureCacheBuilder, FeatureCacheConfig, MemoryStrategy, Osr, Result, Segmenter,
-};
+use clap::Args;
+use geosam::{BuildReport, Error, ExistingFolder, FeatureCacheBuilder, FeatureCacheConfig, Osr, Result, Segmenter};
 use serde_json::json;
 
-use crate::arguments::{GridArguments, ModelArguments, RangeArguments, RasterArguments, read_settings};
+use crate::arguments::{ByteSize, GridArguments, ModelArguments, RangeArguments, RasterArguments, read_settings};
 use crate::console::{Terminal, print_json, print_line};
 
 /// Encode a raster into a feature folder, once; prompts are then answered from the folder in milliseconds.
@@ -30,9 +28,9 @@ pub(crate) struct Encode {
     grid: GridArguments,
     #[command(flatten)]
     range: RangeArguments,
-    /// Memory for chips that wait between reading, encoding and writing
-    #[arg(long, value_enum, default_value_t)]
-    memory: Memory,
+    /// Memory for chips on their way from the raster to the disk, beside what the model takes: 512MB, 2GB, …
+    #[arg(long, value_name = "SIZE", default_value = "256MiB")]
+    max_memory: ByteSize,
     /// Replace the features of another raster, model or grid in the folder, instead of refusing to
     #[arg(long)]
     overwrite: bool,
@@ -42,15 +40,6 @@ pub(crate) struct Encode {
     /// Print one JSON object
     #[arg(long)]
     json: bool,
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ValueEnum)]
-enum Memory {
-    /// Several chips ahead and behind
-    #[default]
-    Balanced,
-    /// One chip at a time
-    Low,
 }
 
 impl Encode {
@@ -75,10 +64,7 @@ impl Encode {
             tiling,
             extent: Some(extent),
             value_range,
-            memory: match self.memory {
-                Memory::Balanced => MemoryStrategy::Balanced,
-                Memory::Low => MemoryStrategy::LowMemory,
-            },
+            max_memory: self.max_memory.0,
             existing: if self.overwrite { ExistingFolder::Overwrite } else { ExistingFolder::Resume },
             ..FeatureCacheConfig::default()
         };
@@ -106,13 +92,13 @@ impl Encode {
 fn seconds(report: &BuildReport) -> serde_json::Value {
     let t = report.timings;
     json!({
-        "total": t.total.as_secs_f64(),
+        "wall": t.wall.as_secs_f64(),
+        "statistics": t.statistics.as_secs_f64(),
         "read": t.read.as_secs_f64(),
         "prepare": t.prepare.as_secs_f64(),
         "encode": t.encode.as_secs_f64(),
         "write": t.write.as_secs_f64(),
-        "waiting_for_reader": t.waiting_for_reader.as_secs_f64(),
-        "waiting_for_writer": t.waiting_for_writer.as_secs_f64(),
+        "encoder_idle": t.encoder_idle().as_secs_f64(),
     })
 }
 
@@ -127,10 +113,14 @@ fn print_summary(report: &BuildReport) {
     print_line(&parts.join(", "));
     let t = report.timings;
     print_line(&format!(
-        "{:.1} s, of which encoding {:.1} s; {:.1} MiB in {}",
-        t.total.as_secs_f64(),
+        "{:.1} s: encoding {:.1} s, waiting for chips {:.1} s; beside it reading {:.1} s, preparing {:.1} s, writing {:.1} s",
+        t.wall.as_secs_f64(),
         t.encode.as_secs_f64(),
-        report.bytes as f64 / f64::from(1 << 20),
-        report.manifest_path.display()
+        t.encoder_idle().as_secs_f64(),
+        t.read.as_secs_f64(),
+        t.prepare.as_secs_f64(),
+        t.write.as_secs_f64(),
     ));
+    let mib = report.bytes as f64 / f64::from(1 << 20);
+    print_line(&format!("{mib:.1} MiB in {}", report.manifest_path.display()));
 }

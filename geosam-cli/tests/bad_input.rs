@@ -50,6 +50,17 @@ fn a_missing_or_truncated_raster() {
 }
 
 #[test]
+fn an_unusable_amount_of_memory() {
+    let w = Workspace::new();
+    for size in ["many", "5", "MB", "-1GB", "1XB", "infGB"] {
+        let option = format!("--max-memory={size}");
+        refused(&w, &format!("encode scene.tif --checkpoint CKPT --out f {option}"), &["--max-memory", "512MB"]);
+    }
+    let small = "encode scene.tif --checkpoint CKPT --out f --max-memory 10KB";
+    refused(&w, small, &["max memory", "at least", "3 chips", "found 10 KiB"]);
+}
+
+#[test]
 fn a_missing_or_truncated_checkpoint() {
     let w = Workspace::new();
     refused(&w, "encode scene.tif --checkpoint none.pt --out f", &["none.pt"]);

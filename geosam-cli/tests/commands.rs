@@ -36,6 +36,23 @@ fn encode_then_query_then_info() {
 }
 
 #[test]
+fn encoding_keeps_to_the_memory_it_is_given_and_says_where_the_time_went() {
+    let w = Workspace::new();
+    let report = w.json("encode scene.tif --checkpoint CKPT --out features --max-memory 4MB");
+    assert_eq!(report["written"], json!(24));
+    let seconds = |stage: &str| report["seconds"][stage].as_f64().unwrap_or_else(|| panic!("no {stage} in {report}"));
+    for stage in ["statistics", "read", "prepare", "encode", "write", "encoder_idle"] {
+        assert!(seconds(stage) > 0.0, "{stage}");
+    }
+    assert!((seconds("encode") + seconds("encoder_idle") - seconds("wall")).abs() < 1e-6);
+
+    let said = w.ok("encode scene.tif --checkpoint CKPT --out others");
+    for word in ["24 of 24 chips encoded", "encoding", "waiting", "reading", "preparing", "writing"] {
+        assert!(said.contains(word), "{said}");
+    }
+}
+
+#[test]
 fn a_raster_is_queried_directly() {
     let w = Workspace::new();
     let answer = w.json("query scene.tif --checkpoint CKPT --box 500200,4999750,500300,4999850 --crs EPSG:32633");

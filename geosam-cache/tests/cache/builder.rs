@@ -1,16 +1,11 @@
 //! Encoding a raster into a folder: chips, order, resuming, cancelling, failing.
 
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
-use geosam_cache::{
-    BuildReport, ExistingFolder, FeatureCacheConfig, FeatureFolder, MemoryStrategy, describe_feature_source,
-};
-use geosam_core::{
-    EncodedImageFeatures, Error, FeatureStore, ModelImage, ModelSpec, NoProgress, Preprocess, Progress, PromptSession,
-    Result, Segmenter, Shape, Tiling, ValueRange, Window,
-};
+use geosam_cache::{BuildReport, ExistingFolder, FeatureCacheConfig, FeatureFolder, describe_feature_source};
+use geosam_core::{Error, FeatureStore, NoProgress, Preprocess, Progress, Result, Shape, Tiling, ValueRange, Window};
 
 use crate::support::{CancelAfter, FakeModel, FakeRaster, builder, builder_with, names};
 
@@ -138,22 +133,6 @@ fn a_cancel_before_the_first_chip_leaves_no_folder_that_opens() {
 }
 
 #[test]
-fn an_error_in_any_stage_is_reported_and_keeps_what_is_done() {
-    let folder = tempfile::tempdir().unwrap();
-    let raster = FakeRaster { fail_at: Some(4), ..FakeRaster::new(8, 44) };
-    let error = build(raster, folder.path()).unwrap_err();
-    assert!(error.to_string().contains("truncated"), "{error}");
-    assert_eq!(ids(folder.path()).len(), 4);
-
-    let model = FakeModel { fail_at: Some(2), ..FakeModel::new() };
-    let error = builder(FakeRaster::new(8, 44), model, folder.path()).build(&NoProgress).unwrap_err();
-    assert!(matches!(error, Error::Unsupported { .. }), "{error}");
-    assert_eq!(ids(folder.path()).len(), 6);
-
-    assert_eq!(build(FakeRaster::new(8, 44), folder.path()).unwrap().written, 4);
-}
-
-#[test]
 fn features_of_another_run_are_refused_unless_overwritten() {
     let folder = tempfile::tempdir().unwrap();
     build(FakeRaster::new(8, 44), folder.path()).unwrap();
@@ -196,54 +175,6 @@ fn batches_give_the_same_folder() {
     let (one, four) = (FeatureFolder::open(one.path()).unwrap(), FeatureFolder::open(four.path()).unwrap());
     for chip in one.chips().unwrap() {
         assert_eq!(one.get(&chip.chip_id).unwrap(), four.get(&chip.chip_id).unwrap());
-    }
-}
-
-/// A model that notes how far the reader is ahead of it.
-#[derive(Debug)]
-struct Watching {
-    model: FakeModel,
-    raster: Arc<FakeRaster>,
-    furthest: AtomicUsize,
-}
-
-impl Segmenter for Watching {
-    fn spec(&self) -> &ModelSpec {
-        self.model.spec()
-    }
-
-    fn encode(&self, images: &[ModelImage]) -> Result<Vec<EncodedImageFeatures>> {
-        // Let the reader run as far as it may.
-        std::thread::sleep(std::time::Duration::from_millis(2));
-        let encoded = self.model.encoded.load(Ordering::SeqCst);
-        self.furthest.fetch_max(self.raster.reads.load(Ordering::SeqCst) - encoded, Ordering::SeqCst);
-        self.model.encode(images)
-    }
-
-    fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
-        self.model.open(features)
-    }
-}
-
-#[test]
-fn the_reader_stays_within_the_bound_in_bytes() {
-    let chip = Shape::new(1024, 1365);
-    for (memory, bound) in [(MemoryStrategy::LowMemory, 1), (MemoryStrategy::Balanced, 16)] {
-        assert_eq!((memory.image_bytes() / (3 * chip.area())).max(1), bound);
-        let folder = tempfile::tempdir().unwrap();
-        let raster = Arc::new(FakeRaster::new(1024, 1365 + 30));
-        let watching = Arc::new(Watching { model: FakeModel::new(), raster: raster.clone(), furthest: 0.into() });
-        let config = FeatureCacheConfig {
-            chip: Some(chip),
-            tiling: Tiling::Stride(Shape::new(1024, 1)),
-            memory,
-            ..FeatureCacheConfig::default()
-        };
-        let crs = Arc::new(geosam_core::SameCrsOnly);
-        let builder = geosam_cache::FeatureCacheBuilder::new(raster, watching.clone(), crs, folder.path(), config);
-        assert_eq!(builder.build(&NoProgress).unwrap().written, 31);
-        let furthest = watching.furthest.load(Ordering::SeqCst);
-        assert!((1..=bound).contains(&furthest), "{memory:?}: {furthest} images at once, at most {bound}");
     }
 }
 

@@ -4,5 +4,6 @@
 mod builder;
 mod damage;
 mod folder;
+mod pipeline;
 mod python;
 mod support;

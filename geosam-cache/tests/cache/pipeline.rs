@@ -1,0 +1,307 @@
+//! The stages together: what they hold, in which order they work, how they stop.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+
+use geosam_cache::{BuildReport, FeatureCacheBuilder, FeatureCacheConfig, FeatureFolder, describe_feature_source};
+use geosam_core::{
+    BoundingBox, ChipSource, Crs, CrsDescription, CrsTransform, EncodedImageFeatures, Error, FeaturePayload,
+    FeatureStore, FeatureTensor, GeoGrid, ModelImage, ModelSpec, NoProgress, PromptSession, RasterSample, Result,
+    SameCrsOnly, Segmenter, Shape, Tiling, ValueRange, ValueRangeChoice, Window, WorldPoint,
+};
+
+use crate::support::{CancelAfter, FakeModel, FakeRaster, IMAGE_SIZE, builder_with, names};
+
+/// Chips of 64 × 64 pixels whose features fill the family's 4 MiB in proportion to the input: 12 KiB and 256 bytes.
+const CHIP: Shape = Shape::square(64);
+const CHIP_BYTES: usize = 3 * 64 * 64 + 256 * size_of::<f32>();
+const CHIPS: usize = 40;
+
+/// What the stages are about, counted where a chip enters and where its file appears.
+#[derive(Debug)]
+struct Watch {
+    raster: FakeRaster,
+    model: FakeModel,
+    folder: PathBuf,
+    read_pause: Duration,
+    encode_pause: Duration,
+    most: AtomicUsize,
+}
+
+impl Watch {
+    fn new(folder: &Path, read_pause: u64, encode_pause: u64) -> Arc<Self> {
+        Arc::new(Self {
+            raster: FakeRaster::new(CHIP.height, CHIP.width + CHIPS - 1),
+            model: FakeModel::new(),
+            folder: folder.join("features"),
+            read_pause: Duration::from_millis(read_pause),
+            encode_pause: Duration::from_millis(encode_pause),
+            most: AtomicUsize::new(0),
+        })
+    }
+
+    /// Chips that have been read and are not on disk. A chip is counted before it is read and until its file has appeared,
+    /// so that this is never too few.
+    fn look(&self) {
+        let begun = self.raster.reads.load(Ordering::SeqCst);
+        let on_disk = names(&self.folder).iter().filter(|name| name.starts_with("chip_")).count();
+        self.most.fetch_max(begun - on_disk, Ordering::SeqCst);
+    }
+
+    fn build(self: &Arc<Self>, folder: &Path, max_memory: usize, batch_size: usize) -> Result<BuildReport> {
+        let config = FeatureCacheConfig {
+            chip: Some(CHIP),
+            tiling: Tiling::Stride(Shape::new(CHIP.height, 1)),
+            max_memory,
+            batch_size,
+            ..FeatureCacheConfig::default()
+        };
+        FeatureCacheBuilder::new(self.clone(), self.clone(), Arc::new(SameCrsOnly), folder, config).build(&NoProgress)
+    }
+}
+
+impl ChipSource for Watch {
+    fn grid(&self) -> &GeoGrid {
+        self.raster.grid()
+    }
+
+    fn source_path(&self) -> &str {
+        self.raster.source_path()
+    }
+
+    fn bands(&self) -> &[usize] {
+        self.raster.bands()
+    }
+
+    fn read(&self, window: Window) -> Result<RasterSample> {
+        std::thread::sleep(self.read_pause);
+        let sample = self.raster.read(window);
+        self.look();
+        sample
+    }
+
+    fn value_range(&self, choice: ValueRangeChoice, extent: Window) -> Result<ValueRange> {
+        self.raster.value_range(choice, extent)
+    }
+}
+
+impl Segmenter for Watch {
+    fn spec(&self) -> &ModelSpec {
+        self.model.spec()
+    }
+
+    fn encode(&self, images: &[ModelImage]) -> Result<Vec<EncodedImageFeatures>> {
+        std::thread::sleep(self.encode_pause);
+        self.look();
+        let mut features = self.model.encode(images)?;
+        for features in &mut features {
+            // As many as `IMAGE_SIZE` pixels make in SAM: one place of 256 values.
+            features.payload = FeaturePayload::Sam(FeatureTensor::new(vec![1, 256, 1, 1], vec![0.5; 256])?);
+        }
+        Ok(features)
+    }
+
+    fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
+        self.model.open(features)
+    }
+}
+
+#[test]
+fn chips_on_their_way_never_exceed_the_bound() {
+    assert_eq!(IMAGE_SIZE.div_ceil(16), 1);
+    // Whichever stage is slow; a batch of four; the least that is accepted.
+    for (read_pause, encode_pause, batch, chips) in
+        [(0, 1, 1, 8), (1, 0, 1, 8), (0, 1, 4, 8), (0, 1, 1, 3), (0, 0, 4, 6)]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let watch = Watch::new(folder.path(), read_pause, encode_pause);
+        let report = watch.build(folder.path(), chips * CHIP_BYTES + CHIP_BYTES / 2, batch).unwrap();
+        assert_eq!(report.written, CHIPS);
+        let most = watch.most.load(Ordering::SeqCst);
+        assert!((1..=chips).contains(&most), "{most} chips at once, {chips} fit");
+    }
+}
+
+#[test]
+fn the_bound_is_used_where_the_encoder_is_slow() {
+    let folder = tempfile::tempdir().unwrap();
+    let watch = Watch::new(folder.path(), 0, 5);
+    watch.build(folder.path(), 8 * CHIP_BYTES, 1).unwrap();
+    assert!(watch.most.load(Ordering::SeqCst) > 3, "the readers never got ahead of the encoder");
+}
+
+#[test]
+fn a_bound_below_one_chip_in_each_stage_is_refused_and_nothing_is_made() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("new");
+    let watch = Watch::new(&out, 0, 0);
+    let error = watch.build(&out, 3 * CHIP_BYTES - 1, 1).unwrap_err();
+    assert!(matches!(error, Error::InvalidArgument { parameter: "max memory", .. }), "{error}");
+    assert!(error.to_string().contains("for 3 chips"), "{error}");
+    assert!(watch.build(&out, 4 * CHIP_BYTES, 3).is_err(), "five chips, with a batch of three");
+    assert!(!out.exists());
+    assert_eq!(watch.build(&out, 3 * CHIP_BYTES, 1).unwrap().written, CHIPS);
+}
+
+/// Notes the first byte of each image.
+#[derive(Debug)]
+struct Order(FakeModel, std::sync::Mutex<Vec<u8>>);
+
+impl Segmenter for Order {
+    fn spec(&self) -> &ModelSpec {
+        self.0.spec()
+    }
+
+    fn encode(&self, images: &[ModelImage]) -> Result<Vec<EncodedImageFeatures>> {
+        self.1.lock().unwrap().extend(images.iter().map(|image| image.rgb()[0]));
+        self.0.encode(images)
+    }
+
+    fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
+        self.0.open(features)
+    }
+}
+
+#[test]
+fn chips_are_encoded_and_listed_in_the_order_of_the_windows() {
+    let folder = tempfile::tempdir().unwrap();
+    let raster = Arc::new(FakeRaster::new(8, 100));
+    let model = Arc::new(Order(FakeModel::new(), Default::default()));
+    let crs = Arc::new(SameCrsOnly);
+    let config = FeatureCacheConfig::default();
+    FeatureCacheBuilder::new(raster, model.clone(), crs, folder.path(), config).build(&NoProgress).unwrap();
+    // One row of chips every four columns.
+    let expected: Vec<u8> = (0..=92).step_by(4).collect();
+    assert_eq!(*model.1.lock().unwrap(), expected);
+    let chips = FeatureFolder::open(folder.path()).unwrap().chips().unwrap();
+    let ids: Vec<_> = chips.iter().map(|chip| chip.chip_id.clone()).collect();
+    assert_eq!(ids, (0..24).map(|i| format!("chip_{i:06}")).collect::<Vec<_>>());
+}
+
+/// A CRS database that fails in the middle of a run, where only writers ask it.
+#[derive(Debug)]
+struct FailingCrs {
+    asked: AtomicUsize,
+    fail_at: Option<usize>,
+}
+
+impl CrsTransform for FailingCrs {
+    fn describe(&self, crs: &Crs) -> Result<CrsDescription> {
+        if Some(self.asked.fetch_add(1, Ordering::SeqCst)) == self.fail_at {
+            return Err(Error::Crs { crs: crs.to_string(), reason: "the database is gone".to_string(), source: None });
+        }
+        SameCrsOnly.describe(crs)
+    }
+
+    fn equivalent(&self, a: &Crs, b: &Crs) -> Result<bool> {
+        SameCrsOnly.equivalent(a, b)
+    }
+
+    fn transform_points(&self, from: &Crs, to: &Crs, points: &mut [WorldPoint]) -> Result<()> {
+        SameCrsOnly.transform_points(from, to, points)
+    }
+
+    fn transform_bounds(&self, bounds: &BoundingBox, to: &Crs) -> Result<BoundingBox> {
+        SameCrsOnly.transform_bounds(bounds, to)
+    }
+}
+
+/// Encode ten chips into `folder`, stopped by what is named.
+fn build_stopped_by(what: &str, folder: &Path) -> Result<BuildReport> {
+    let fail_at = |who: &str, number| (what == who).then_some(number);
+    let raster = FakeRaster { fail_at: fail_at("reader", 4), ..FakeRaster::new(8, 44) };
+    let model = FakeModel { fail_at: fail_at("encoder", 4), ..FakeModel::new() };
+    let crs = FailingCrs { asked: AtomicUsize::new(0), fail_at: fail_at("writer", 5) };
+    let progress = CancelAfter::new(fail_at("caller", 4).unwrap_or(usize::MAX));
+    let config = FeatureCacheConfig::default();
+    FeatureCacheBuilder::new(Arc::new(raster), Arc::new(model), Arc::new(crs), folder, config).build(&progress)
+}
+
+#[test]
+fn a_run_that_stops_in_any_stage_says_why_and_is_continued() {
+    let whole = tempfile::tempdir().unwrap();
+    build_stopped_by("nothing", whole.path()).unwrap();
+    let expected = FeatureFolder::open(whole.path()).unwrap();
+
+    let reasons =
+        [("reader", "truncated"), ("encoder", "this chip"), ("writer", "database is gone"), ("caller", "cancelled")];
+    for (what, reason) in reasons {
+        let folder = tempfile::tempdir().unwrap();
+        let error = build_stopped_by(what, folder.path()).unwrap_err().to_string();
+        assert!(error.contains(reason), "{what}: {error}");
+        // What was encoded is kept. How much that was when the raster or the disk failed, is chance.
+        let kept = describe_feature_source(folder.path()).map_or(0, |kept| {
+            assert!(!kept.complete, "{what}");
+            kept.chip_count
+        });
+        let expected_kept = match what {
+            "reader" => 0..=4,
+            "writer" => 1..=9,
+            _ => 4..=4,
+        };
+        assert!(expected_kept.contains(&kept), "{what}: {kept} chips kept");
+        let files = names(&folder.path().join("features"));
+        assert!(files.iter().all(|name| !name.ends_with(".tmp")), "{what}: {files:?}");
+
+        let report = build_stopped_by("nothing", folder.path()).unwrap();
+        assert_eq!((report.resumed, report.written), (kept, 10 - kept), "{what}");
+        assert!(describe_feature_source(folder.path()).unwrap().complete);
+        let continued = FeatureFolder::open(folder.path()).unwrap();
+        assert_eq!(continued.chips().unwrap(), expected.chips().unwrap());
+        for chip in expected.chips().unwrap() {
+            assert_eq!(continued.get(&chip.chip_id).unwrap(), expected.get(&chip.chip_id).unwrap());
+        }
+    }
+}
+
+/// A model that panics: a program's own may.
+#[derive(Debug)]
+struct Panicking(FakeModel);
+
+impl Segmenter for Panicking {
+    fn spec(&self) -> &ModelSpec {
+        self.0.spec()
+    }
+
+    fn encode(&self, _images: &[ModelImage]) -> Result<Vec<EncodedImageFeatures>> {
+        std::panic::resume_unwind(Box::new("without a message"))
+    }
+
+    fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
+        self.0.open(features)
+    }
+}
+
+#[test]
+fn a_panic_ends_the_run_and_does_not_hang() {
+    let folder = tempfile::tempdir().unwrap();
+    let (raster, model) = (Arc::new(FakeRaster::new(8, 44)), Arc::new(Panicking(FakeModel::new())));
+    let config = FeatureCacheConfig { max_memory: 4 << 10, ..FeatureCacheConfig::default() };
+    let builder = FeatureCacheBuilder::new(raster, model, Arc::new(SameCrsOnly), folder.path(), config);
+    let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| builder.build(&NoProgress)));
+    assert!(caught.is_err());
+}
+
+#[test]
+fn the_stages_timings_are_consistent() {
+    let folder = tempfile::tempdir().unwrap();
+    let watch = Watch::new(folder.path(), 2, 3);
+    let timings = watch.build(folder.path(), 8 * CHIP_BYTES, 1).unwrap().timings;
+    // Sleeping takes at least as long as it is told, and the encoder works on one thread.
+    assert!(timings.read >= CHIPS as u32 * Duration::from_millis(2));
+    assert!(timings.encode >= CHIPS as u32 * Duration::from_millis(3));
+    assert!(timings.prepare > Duration::ZERO && timings.write > Duration::ZERO);
+    assert!(timings.encode < timings.wall && timings.statistics < timings.wall);
+    assert_eq!(timings.encoder_idle() + timings.encode, timings.wall);
+
+    // Nothing to do: nothing read, encoded or prepared.
+    let raster = Arc::new(FakeRaster::new(8, 20));
+    let again =
+        || builder_with(raster.clone(), Arc::new(FakeModel::new()), &folder.path().join("b"), Default::default());
+    again().build(&NoProgress).unwrap();
+    let timings = again().build(&NoProgress).unwrap().timings;
+    assert_eq!((timings.read, timings.prepare, timings.encode), Default::default());
+    assert_eq!(timings.encoder_idle(), timings.wall);
+}
