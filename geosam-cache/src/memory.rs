@@ -49,7 +49,7 @@ impl ChipBudget {
                 batch_size.saturating_add(2),
                 size(bytes_per_chip)
             );
-            return Err(Error::invalid_argument("max memory", expected, size(max_bytes)));
+            return Err(Error::invalid_argument("max memory", expected, format_args!("{max_bytes} bytes")));
         }
         let state = State { chips: 0, bytes_per_chip, closed: false, error: None };
         Ok(Self { max_bytes, state: Mutex::new(state), changed: Condvar::new() })
@@ -214,7 +214,7 @@ mod tests {
         assert!(ChipBudget::new(57 << 20, 19 << 20, 1).is_ok());
         let error = ChipBudget::new(56 << 20, 19 << 20, 1).unwrap_err().to_string();
         let said = "invalid max memory: expected at least 57 MiB, for 3 chips of 19 MiB: one being read, 1 being \
-                    encoded and one being written, found 56 MiB";
+                    encoded and one being written, found 58720256 bytes";
         assert_eq!(error, said);
         assert!(ChipBudget::new(usize::MAX, usize::MAX, usize::MAX).is_ok());
     }

@@ -1,5 +1,6 @@
 //! A tensor whose bytes are read when they are asked for.
 
+use std::borrow::Cow;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -48,6 +49,9 @@ impl TensorRef {
     /// # Errors
     /// [`Error::InvalidArgument`] if the number of values is not the product of the shape.
     pub fn from_f32(shape: &[usize], values: &[f32]) -> Result<Self> {
+        if cfg!(target_endian = "little") {
+            return Self::dense_in_memory(TensorDtype::F32, shape, bytemuck::cast_slice(values));
+        }
         Self::in_memory(TensorDtype::F32, shape, values.iter().flat_map(|v| v.to_le_bytes()).collect())
     }
 
@@ -65,12 +69,17 @@ impl TensorRef {
     /// # Errors
     /// [`Error::InvalidArgument`] if the number of bytes does not fit shape and dtype.
     pub fn in_memory(dtype: TensorDtype, shape: &[usize], bytes: Vec<u8>) -> Result<Self> {
+        Self::dense_in_memory(dtype, shape, bytes)
+    }
+
+    fn dense_in_memory(dtype: TensorDtype, shape: &[usize], bytes: impl AsRef<[u8]> + Into<Arc<[u8]>>) -> Result<Self> {
+        let found = bytes.as_ref().len();
         let expected = shape.iter().try_fold(dtype.size(), |n, side| n.checked_mul(*side));
-        if expected != Some(bytes.len()) {
+        if expected != Some(found) {
             return Err(Error::invalid_argument(
                 "tensor",
                 format!("as many {dtype} elements as shape {shape:?} has"),
-                format!("{} bytes", bytes.len()),
+                format!("{found} bytes"),
             ));
         }
         Ok(Self::dense(String::new(), dtype, shape.to_vec(), Storage::Memory(bytes.into())))
@@ -145,6 +154,16 @@ impl TensorRef {
     pub fn read_bytes(&self) -> Result<Vec<u8>> {
         let count = self.checked_count()?;
         self.read_range(0..count)
+    }
+
+    /// As [`TensorRef::read_bytes`], borrowed where they lie in memory just so.
+    pub(super) fn bytes(&self) -> Result<Cow<'_, [u8]>> {
+        match &self.storage {
+            Storage::Memory(bytes) if self.is_dense() && self.offset == 0 => {
+                Ok(bytes[..self.checked_count()? * self.dtype.size()].into())
+            }
+            _ => self.read_bytes().map(Cow::Owned),
+        }
     }
 
     /// All elements in row-major order, cast to `f32`.

@@ -50,7 +50,7 @@ pub fn write_torch(out: &mut impl Write, folder: &str, value: &Value) -> io::Res
     entry("data.pkl", &pickle)?;
     entry("byteorder", b"little")?;
     for (key, tensor) in tensors.iter().enumerate() {
-        let bytes = tensor.read_bytes().map_err(io::Error::other)?;
+        let bytes = tensor.bytes().map_err(io::Error::other)?;
         entry(&format!("data/{key}"), &bytes)?;
     }
     entry("version", VERSION)?;
