@@ -14,7 +14,7 @@ OTHER_LAYOUTS = {  # of the same weights; Hugging Face's published files hold th
 }
 TENSORS = {"sam2_t": 468, "sam2.1_s": 519, "sam2_b": 612, "sam2.1_l": 903, "sam3": 1465, "sam3.1_multiplex": 1623,
            "hf_sam2.1_s": 517, "hf_sam3": 1797}  # in the published files
-PEAK_MEMORY = 1.25  # of loading, as a multiple of the bytes of the tensors that answer clicks; measured MEASURED
+PEAK_MEMORY = 1.25  # of loading, as a multiple of the bytes of the tensors that answer clicks; measured 1.02
 
 
 def check_layouts(report, binary, model, others, seed, folder):
@@ -56,7 +56,8 @@ def check_recognised(report, binary, model, seed, folder):
     try:
         told = binary.json("info", checkpoint)
         report.equal("checkpoints", f"{model}/{seed}", "model", told["model"], model.removeprefix("hf_"))
-        report.equal("checkpoints", f"{model}/{seed}", "tensors told", f"{TENSORS[model]} tensors" in told["recognised"], True)
+        counted = f"{TENSORS[model]} tensors" in told["recognised"]
+        report.add("checkpoints", f"{model}/{seed}", "tensors told", float(not counted), EXACT, told["recognised"])
     except Exception as error:  # noqa: BLE001
         report.error("checkpoints", f"{model}/{seed}", error)
 
@@ -83,4 +84,5 @@ def check_half_precision(report, binary, store, model, seed, folder):
             return official_reference.official_answers(torch.load(checkpoint), image, prompts, transform)
 
         expected = kept(store, "standard", compute, [raster, checkpoint], prompts)
-        compare(report, binary, "checkpoints", model, f"{model}/{seed} {dtype}", raster, checkpoint, None, prompts, *expected)
+        compare(report, binary, "checkpoints", model, f"{model}/{seed} {dtype}", raster, checkpoint, None, prompts,
+                *expected)

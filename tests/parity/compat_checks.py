@@ -212,8 +212,11 @@ def check_online(report, binary, store, scene, model, seed, checkpoint):
 def check_other_size(report, binary, store, model, seed, checkpoint):
     """Python geosam's own image size for SAM 3 makes features that are refused: the error says that 1008 is needed."""
     raster = PATCH.write(binary.work / "rasters")
-    folder = store.folder("other-size", lambda folder: reference.build_folder(raster, checkpoint, folder / "cache", side=1024),
-                          [raster, checkpoint])
+
+    def make(folder):
+        reference.build_folder(raster, checkpoint, folder / "cache", side=1024)
+
+    folder = store.folder("other-size", make, [raster, checkpoint])
     try:
         binary.query(folder / "cache", checkpoint, PATCH.world(POINT))
         told = "no error"

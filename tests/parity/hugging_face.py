@@ -113,7 +113,7 @@ def later_family(state):
 def config(name, video=False):
     """The configuration of `Sam2Model` (`Sam2VideoModel`) or `Sam3TrackerModel` (`Sam3VideoModel`) for a checkpoint.
 
-    DIFFERENCE: transformers norms SAM 3's trunk with an epsilon of 1e-6, the official code with 1e-5; it is given the latter.
+    DIFFERENCE: transformers norms SAM 3's trunk with an epsilon of 1e-6; it is given that of the official code, 1e-5.
     """
     import transformers
 

@@ -36,7 +36,7 @@ def sam2(name):
 
 
 def sam3(name):
-    """`sam3` or `sam3.1_multiplex`, with the complex rotations that both files store: these are not weights, and filled in."""
+    """`sam3` or `sam3.1_multiplex`; the complex rotations that both files store are no weights, and hold their values."""
     state, section = {}, None
     for line in SAM3.read_text().splitlines():
         if line.startswith("["):

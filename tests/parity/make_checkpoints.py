@@ -69,7 +69,7 @@ def randomise(state, seed):
 
 
 def hugging_face_state(name, video, seed, state):
-    """`state` of the official checkpoint `name` under Hugging Face's names; what the published files hold besides is drawn."""
+    """`state` of the official checkpoint `name` under Hugging Face's names; what its files hold besides is drawn."""
     out = hugging_face.translate(state, name)
     if name.startswith("sam_"):
         return out
@@ -82,10 +82,11 @@ def hugging_face_state(name, video, seed, state):
 
 
 def multiplex_state(seed, sam3):
-    """SAM 3.1: the trunk and the click head of `sam3` under their names there; everything else is drawn anew."""
+    """SAM 3.1: the detector and the click head of `sam3` under their names there; everything else is drawn anew."""
     state = layout("sam3.1_multiplex")
     shared = {key: sam3[old] for key in state if (old := rename_multiplex(key)) in sam3}
-    return {**randomise({key: tensor for key, tensor in state.items() if key not in shared}, seed + OTHER_WEIGHTS), **shared}
+    others = randomise({key: tensor for key, tensor in state.items() if key not in shared}, seed + OTHER_WEIGHTS)
+    return {key: shared[key] if key in shared else others[key] for key in state}
 
 
 def rename_multiplex(name):
@@ -100,8 +101,7 @@ def rename_multiplex(name):
 def make(folder, name, seed, dtype=None):
     """Write one checkpoint unless it is there; return its path."""
     folder = pathlib.Path(folder)
-    layout_of, official = re.fullmatch(r"(?:hf_(image_)?)?(.+)", name).groups()
-    from_hugging_face = name.startswith("hf_")
+    from_hugging_face, image_only, official = re.fullmatch(r"(hf_)?(image_)?(.+)", name).groups()
     suffix = "safetensors" if from_hugging_face else "pt"
     path = folder / (f"{name}.{dtype}.{suffix}" if dtype else f"{name}.{suffix}")
     if path.exists():
@@ -117,7 +117,7 @@ def make(folder, name, seed, dtype=None):
     if from_hugging_face:
         from safetensors.torch import save_file
 
-        save_file(hugging_face_state(official, layout_of is None, seed, state), unfinished, metadata={"format": "pt"})
+        save_file(hugging_face_state(official, not image_only, seed, state), unfinished, metadata={"format": "pt"})
     else:
         torch.save({"model": state} if name.startswith("sam2") else state, unfinished)
     unfinished.rename(path)

@@ -1,4 +1,4 @@
-"""segment-anything and Hugging Face's SAM, SAM 2 and SAM 3, run on the chips and weights that our standard preprocessing gets.
+"""segment-anything and Hugging Face's SAM, SAM 2 and SAM 3, on the chips and weights that our standard mode gets.
 
 DIFFERENCE: all scale prompts by the ratio of the rounded sides, each axis by its own; we scale by the one exact ratio of
 the letterbox, as Python geosam does. They are therefore given coordinates that are already in the model's frame.
@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 
 import hugging_face
-from geosam_reference import Answer, SAM, family
+from geosam_reference import SAM, SAM3, Answer, family
 
 
 def chip_image(dataset, window=None):
@@ -96,7 +96,11 @@ def masks_of(low_res, shape, side):
 
 def later_family_answers(checkpoint, image, prompts, transform):
     """As `official_answers`, from Hugging Face's model of SAM 2 or SAM 3 with the weights of an official file; the features
-    are [image_embed, high_res_feats…]."""
+    are [image_embed, high_res_feats…].
+
+    DIFFERENCE: transformers adds SAM 3's `no_memory_embedding` to the lowest of four levels, which it drops thereafter; the
+    official code, Python geosam and we add it to the one that the decoder sees.
+    """
     name, kind = checkpoint.stem, family(checkpoint)
     state = torch.load(checkpoint, mmap=True)
     model = hugging_face.model(name)
@@ -105,6 +109,8 @@ def later_family_answers(checkpoint, image, prompts, transform):
     model.load_state_dict({key: official[key] for key in wanted}, strict=True, assign=True)
     with torch.inference_mode():
         features = model.get_image_embeddings(letterboxed(image, kind))
+        if kind is SAM3:
+            features[-1] += model.no_memory_embedding.reshape(1, -1, 1, 1)
         answers = []
         for prompt in prompts:
             points, labels, box = pixel_prompt(prompt, transform, image.shape[:2], kind.side)

@@ -64,7 +64,7 @@ def check_info(report, binary, scene, raster):
 
 
 def check_chips(report, binary, name, raster, options, place=0.0, extent=None, ours=None):
-    """`geosam chips` against chip_extent_rectangles_for_source; the difference in pixels. `ours`: our options for `options`."""
+    """`geosam chips` against chip_extent_rectangles_for_source, in pixels. `ours`: what we call `options`."""
     from geosam.runtime import chip_extent_rectangles_for_source
 
     try:
