@@ -36,13 +36,15 @@ const SHAPES: [[usize; 3]; 15] = [
 /// Rows of a core's chunk in bf16.
 const CHUNK: usize = 256;
 /// Operations, about, for which the runs of a kind on a shape are repeated.
-const OPERATIONS: f64 = 3e11;
+const OPERATIONS: f64 = 1e12;
 
 /// The kernels as they are, without making them public.
 #[path = "../src/kernels"]
 mod kernels {
     #[allow(dead_code, unused_imports)] // its tests, which do not run here
     mod bf16;
+    #[allow(dead_code)]
+    mod buffer;
     #[allow(dead_code)]
     mod matmul;
     #[allow(dead_code)]

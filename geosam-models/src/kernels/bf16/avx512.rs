@@ -17,6 +17,8 @@ const ROWS: usize = 8;
 const PANELS: usize = 3;
 /// Pairs of values of a row that are multiplied before the sums are stored.
 const DEPTH: usize = 256;
+/// Pairs from which on it pays to fetch the output's place in the cache while the sums are made.
+const DEEP: usize = 64;
 /// Tiles of a block of rows: with [`DEPTH`] a quarter of a mebibyte in bf16.
 const BLOCK: usize = 32;
 
@@ -92,10 +94,12 @@ fn multiply_tile<const N: usize>(
     let panels: [&[Pairs]; N] = array::from_fn(|panel| &b.panel(first + panel)[pairs.clone()]);
     // Checked here, not for every pair.
     assert!(count <= DEPTH && panels.iter().all(|panel| panel.len() == count));
-    for row in 0..ROWS {
-        for panel in 0..N {
-            let place = output.as_ptr().wrapping_add(row * width + start + panel * LANES);
-            _mm_prefetch::<_MM_HINT_T0>(place.cast());
+    if count >= DEEP {
+        for row in 0..ROWS {
+            for panel in 0..N {
+                let place = output.as_ptr().wrapping_add(row * width + start + panel * LANES);
+                _mm_prefetch::<_MM_HINT_T0>(place.cast());
+            }
         }
     }
 
