@@ -9,13 +9,14 @@
 //! A raster of 8192 × 8192 pixels (8-bit RGB, a tiled and deflated GeoTIFF), read as it is and warped to another CRS, is
 //! cut into 225 chips of 1024 every 512. Each case has a process of its own, whose peak resident memory is its own too; a
 //! quarter, a half and all of the chips tell whether it grows with their number. The files are flushed to the disk like
-//! those of `geosam encode`, and deleted after each case.
+//! those of `geosam encode`, and deleted after each case. Of the time that the encoder was idle, `before + after` is what
+//! passed before the first chip and after the last; read, prepare and write are for each chip.
 
 #![allow(missing_docs)]
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use geosam::{
@@ -68,8 +69,8 @@ fn compare(folder: &Path) -> Result<()> {
     let folder = folder.join(format!("geosam-pipeline-{}", std::process::id()));
     std::fs::create_dir_all(&folder).map_err(|source| Error::io("create", &folder, source))?;
     let result = draw(&raster_path(&folder)).and_then(|()| {
-        println!("| raster | features | encoder | chips | wall | idle | read | prepare | write | peak memory |");
-        println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
+        println!("| raster | features | encoder | chips | wall | idle | before + after | read | prepare | write | peak memory |");
+        println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
         cases().into_iter().try_for_each(|case| in_own_process(&folder, case))
     });
     std::fs::remove_dir_all(&folder).map_err(|source| Error::io("remove", &folder, source))?;
@@ -120,19 +121,24 @@ fn run(folder: &Path, case: Case) -> Result<()> {
     };
     let out = folder.join("features");
     let stub = Arc::new(Stub::new(case));
-    let report = FeatureCacheBuilder::new(raster, stub, Arc::new(Osr), &out, config).build(&NoProgress);
-    let report = report?;
+    let start = Instant::now();
+    let report = FeatureCacheBuilder::new(raster, stub.clone(), Arc::new(Osr), &out, config).build(&NoProgress)?;
+    let end = Instant::now();
     std::fs::remove_dir_all(&out).map_err(|source| Error::io("remove", &out, source))?;
     let t = report.timings;
+    let share = |idle: Duration| 100.0 * idle.as_secs_f64() / t.wall.as_secs_f64();
+    let (first, last) = stub.busy.lock().unwrap_or_else(PoisonError::into_inner).unwrap_or((end, end));
     let each = |stage: Duration| format!("{:.0} ms", stage.as_secs_f64() * 1e3 / report.chips as f64);
     println!(
-        "| {} | {:.0} MiB | {} ms | {} | {:.1} s | {:.1} % | {} | {} | {} | {} |",
+        "| {} | {:.0} MiB | {} ms | {} | {:.1} s | {:.1} % | {:.1} % + {:.1} % | {} | {} | {} | {} |",
         if case.warped { "warped" } else { "as it is" },
         mib(case.model.feature_bytes() as u64),
         case.encode.as_millis(),
         report.chips,
         t.wall.as_secs_f64(),
-        100.0 * t.encoder_idle().as_secs_f64() / t.wall.as_secs_f64(),
+        share(t.encoder_idle()),
+        share(first - start),
+        share(end - last),
         each(t.read),
         each(t.prepare),
         each(t.write),
@@ -146,6 +152,8 @@ fn run(folder: &Path, case: Case) -> Result<()> {
 struct Stub {
     spec: ModelSpec,
     duration: Duration,
+    /// Start of the first and end of the last call.
+    busy: Mutex<Option<(Instant, Instant)>>,
 }
 
 impl Stub {
@@ -158,7 +166,7 @@ impl Stub {
             fingerprint: None,
             preprocess: Preprocess::Standard,
         };
-        Self { spec, duration: case.encode }
+        Self { spec, duration: case.encode, busy: Mutex::new(None) }
     }
 
     fn features(&self, image: &ModelImage) -> Result<EncodedImageFeatures> {
@@ -190,9 +198,11 @@ impl Segmenter for Stub {
     }
 
     fn encode(&self, images: &[ModelImage]) -> Result<Vec<EncodedImageFeatures>> {
-        let end = Instant::now() + self.duration * images.len() as u32;
+        let start = Instant::now();
         let features = images.iter().map(|image| self.features(image)).collect();
-        std::thread::sleep(end.saturating_duration_since(Instant::now()));
+        std::thread::sleep((self.duration * images.len() as u32).saturating_sub(start.elapsed()));
+        let mut busy = self.busy.lock().unwrap_or_else(PoisonError::into_inner);
+        *busy = Some((busy.map_or(start, |(first, _)| first), Instant::now()));
         features
     }
 
