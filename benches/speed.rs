@@ -1,7 +1,7 @@
 //! Encode and decode times of one chip, as samples in one line of JSON; `make bench` runs this beside Python geosam.
 //!
 //! ```sh
-//! cargo bench --bench speed -- --checkpoint sam_b.pt --chip chip.u8 --encodes 3 --decodes 20
+//! cargo bench --bench speed -- --checkpoint sam_b.pt --chip chip.u8 --encodes 3 --decodes 20 [--precision bf16]
 //! ```
 //!
 //! `--chip` holds RGB bytes of a chip of the model's size, 1024 × 1024 pixels and 1008 × 1008 for SAM 3 (default: noise);
@@ -15,8 +15,8 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use geosam::{
-    Error, Label, ModelImage, ModelOptions, PixelPoint, PixelPrompt, PredictOptions, Preprocess, Result, Segmenter,
-    Shape, load_model,
+    Error, Label, ModelImage, ModelOptions, PixelPoint, PixelPrompt, Precision, PredictOptions, Preprocess, Result,
+    Segmenter, Shape, load_model,
 };
 
 #[derive(Default)]
@@ -26,6 +26,7 @@ struct Arguments {
     features: Option<PathBuf>,
     encodes: usize,
     decodes: usize,
+    precision: Precision,
 }
 
 impl Arguments {
@@ -41,6 +42,7 @@ impl Arguments {
                 "--chip" => arguments.chip = Some(value.into()),
                 "--features" => arguments.features = Some(value.into()),
                 "--encodes" => arguments.encodes = count()?,
+                "--precision" => arguments.precision = value.parse()?,
                 "--decodes" => arguments.decodes = count()?,
                 _ => return Err(Error::invalid_argument("argument", "one of the bench's documentation", name)),
             }
@@ -58,7 +60,10 @@ fn main() -> Result<()> {
             "none",
         ));
     };
-    let model = load_model(checkpoint, &ModelOptions { preprocess: Preprocess::Geosam01, ..Default::default() })?;
+    let model = load_model(
+        checkpoint,
+        &ModelOptions { preprocess: Preprocess::Geosam01, precision: arguments.precision, ..Default::default() },
+    )?;
     let image = [chip(arguments.chip.as_deref(), model.spec().image_size)?];
 
     let mut features = model.encode(&image)?;

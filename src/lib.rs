@@ -70,8 +70,8 @@ pub use geosam_io::{
 };
 pub use geosam_models::{
     Checkpoint, Container, DeviceChoice, HieraConfig, ImageEncoderConfig, Layout, ModelOptions,
-    PerceptionEncoderConfig, Recognised, Sam, SamConfig, TensorSource, TinyVitConfig, VitConfig, load_model, recognise,
-    write_checkpoint, write_random_checkpoint,
+    PerceptionEncoderConfig, Precision, Recognised, Sam, SamConfig, TensorSource, TinyVitConfig, VitConfig, load_model,
+    recognise, write_checkpoint, write_random_checkpoint,
 };
 pub use geosam_query::{
     FeatureQueryEngine, FeatureQueryOptions, OnlineQueryCache, OnlineQueryEngine, OnlineQueryOptions, QueryResult,

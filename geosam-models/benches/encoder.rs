@@ -1,6 +1,9 @@
 //! Where the time of encoding a chip goes, operator by operator.
 //!
-//!     cargo bench -p geosam-models --bench encoder -- [MODEL]…          (identifiers of the registry; default: sam_b mobile_sam)
+//!     cargo bench -p geosam-models --bench encoder -- [MODEL|PRECISION]…
+//!
+//! `MODEL` is an identifier of the registry (default: sam_b mobile_sam), `PRECISION` f32 or bf16, for the models that
+//! follow.
 //!
 //! Of each model's runs the fastest is shown: on a shared machine it is the one that was disturbed least.
 
@@ -18,9 +21,14 @@ fn main() -> Result<()> {
     if models.is_empty() {
         models = ["sam_b", "mobile_sam"].map(String::from).to_vec();
     }
+    let mut options = ModelOptions::default();
     for name in models {
+        if let Ok(precision) = name.parse() {
+            options.precision = precision;
+            continue;
+        }
         let config = SamConfig::by_id(&name)?;
-        let model = Sam::random(&config, 0, &ModelOptions::default())?;
+        let model = Sam::random(&config, 0, &options)?;
         let image = image(config.image_size())?;
         let mut profiles = Vec::new();
         for _ in 0..RUNS {
@@ -29,7 +37,12 @@ fn main() -> Result<()> {
             profiles.push(profile);
         }
         profiles.sort_by_key(|profile| profile.total);
-        println!("{name}, {} threads\n{}", std::thread::available_parallelism().map_or(1, usize::from), profiles[0]);
+        println!(
+            "{name}, {}, {} threads\n{}",
+            options.precision,
+            std::thread::available_parallelism().map_or(1, usize::from),
+            profiles[0]
+        );
     }
     Ok(())
 }

@@ -6,6 +6,7 @@ use geosam_core::{ModelSpec, Preprocess, Result};
 
 use crate::checkpoint::Checkpoint;
 use crate::device::DeviceChoice;
+use crate::precision::Precision;
 use crate::segmenter::Sam;
 use crate::weights::TensorSource;
 
@@ -17,6 +18,8 @@ pub struct ModelOptions {
     /// How chips are prepared (default: [`Preprocess::Standard`]). Any features of the same weights can be queried,
     /// however their chips were prepared.
     pub preprocess: Preprocess,
+    /// How exactly chips are encoded (default: [`Precision::F32`]). Prompts are answered in f32.
+    pub precision: Precision,
 }
 
 /// Loads a model from a PyTorch or safetensors checkpoint, whatever the file is called: the names and shapes of its
@@ -38,7 +41,7 @@ pub struct ModelOptions {
 pub fn load_model(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Sam> {
     let checkpoint = Checkpoint::open(path.as_ref())?;
     let spec = spec(&checkpoint, options)?;
-    Sam::load(&checkpoint, &checkpoint.recognised().config, spec, &options.device.device())
+    Sam::load(&checkpoint, &checkpoint.recognised().config, spec, options)
 }
 
 fn spec(checkpoint: &Checkpoint, options: &ModelOptions) -> Result<ModelSpec> {
@@ -115,7 +118,7 @@ mod tests {
         let watched = Watched { checkpoint: &checkpoint, read: RefCell::default() };
         let options = ModelOptions::default();
         let spec = spec(&checkpoint, &options).unwrap();
-        Sam::load(&watched, &checkpoint.recognised().config, spec, &options.device.device()).unwrap();
+        Sam::load(&watched, &checkpoint.recognised().config, spec, &options).unwrap();
         let mut read = watched.read.into_inner();
         read.sort();
         assert_eq!((read.len(), checkpoint.recognised().tensors), (needed, needed + 3));

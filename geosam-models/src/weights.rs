@@ -7,6 +7,8 @@ use std::path::PathBuf;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use geosam_core::{Error, Result};
 
+use crate::precision::Precision;
+
 /// Where tensors come from: a checkpoint file, or a seeded generator.
 pub trait TensorSource: std::fmt::Debug {
     /// What messages call the source: the file's path.
@@ -50,7 +52,7 @@ pub(crate) fn load<M>(
     build: impl FnOnce(&Weights<'_>) -> M,
 ) -> Result<M> {
     let log = RefCell::new(Log::default());
-    let module = build(&Weights { source, prefix: String::new(), device, log: &log });
+    let module = build(&Weights { source, prefix: String::new(), device, precision: Precision::F32, log: &log });
     let mut log = log.into_inner();
     if let Some(failure) = log.failure {
         return Err(failure);
@@ -81,6 +83,7 @@ pub(crate) struct Weights<'a> {
     source: &'a dyn TensorSource,
     prefix: String,
     device: &'a Device,
+    precision: Precision,
     log: &'a RefCell<Log>,
 }
 
@@ -88,6 +91,16 @@ impl<'a> Weights<'a> {
     /// The tensors below `name`.
     pub(crate) fn scope(&self, name: impl std::fmt::Display) -> Weights<'a> {
         Weights { prefix: self.qualified(&name.to_string()), ..self.clone() }
+    }
+
+    /// The same tensors, for layers that compute in `precision`.
+    pub(crate) fn in_precision(&self, precision: Precision) -> Weights<'a> {
+        Weights { precision, ..self.clone() }
+    }
+
+    /// What layers compute in that leave it to the user.
+    pub(crate) fn precision(&self) -> Precision {
+        self.precision
     }
 
     /// The device tensors are put on.

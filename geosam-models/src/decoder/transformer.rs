@@ -259,9 +259,9 @@ impl Attention {
                 let outputs = self.out_proj.weight.val().transpose().reshape(self.per_head(width));
                 let values = values.matmul(outputs).reshape([folded, width]).transpose();
                 let attention = AttentionToPrompt {
-                    folding: Affine { weight: keys.reshape([folded, width]), bias: offsets.reshape([folded]) },
+                    folding: Affine::new(keys.reshape([folded, width]), offsets.reshape([folded])),
                     heads,
-                    unfolding: Affine { weight: values, bias: self.out_proj.bias.val() },
+                    unfolding: Affine::new(values, self.out_proj.bias.val()),
                     norm: norm.fused(),
                 };
                 kernels::attend_to_prompt(image.features.clone(), image.position.clone(), attention)

@@ -106,7 +106,7 @@ impl PackedMatrix {
     }
 
     /// The transpose, in f32.
-    fn to_transposed(&self) -> Vec<f32> {
+    pub(super) fn to_transposed(&self) -> Vec<f32> {
         let mut values = vec![0.0; self.columns * self.depth];
         for (index, row) in values.chunks_exact_mut(self.depth).enumerate() {
             for (values, pairs) in row.chunks_mut(2).zip(self.panel(index / LANES)) {

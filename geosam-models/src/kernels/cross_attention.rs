@@ -174,9 +174,11 @@ mod tests {
     fn attention_to_the_prompt_agrees_with_burn() {
         for (count, tokens, width) in [(7, 4096, 256), (1, 5, 16), (12, 700, 64)] {
             const HEADS: usize = 8;
-            let affine = |name: &str, outputs: usize, inputs: usize| Affine {
-                weight: input(&format!("{name}.weight"), [outputs, inputs], (inputs as f64).sqrt().recip()),
-                bias: input(&format!("{name}.bias"), [outputs], 1.0),
+            let affine = |name: &str, outputs: usize, inputs: usize| {
+                Affine::new(
+                    input(&format!("{name}.weight"), [outputs, inputs], (inputs as f64).sqrt().recip()),
+                    input(&format!("{name}.bias"), [outputs], 1.0),
+                )
             };
             let (folding, unfolding) = (affine("fold", HEADS * count, width), affine("unfold", width, HEADS * count));
             let norm = Norm { weight: input("norm", [width], 1.0), bias: input("shift", [width], 1.0), epsilon: 1e-5 };

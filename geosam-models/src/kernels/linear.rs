@@ -1,9 +1,10 @@
 //! Affine maps, with what comes before and after them done while the rows are in the cache.
 
-use burn::tensor::{Tensor, module};
+use burn::tensor::{DType, Device, Tensor, TensorData, module};
 use rayon::prelude::*;
 
 use super::activation::{activate, activate_by_operators};
+use super::bf16::{self, PackedMatrix};
 use super::buffer::{self, Buffer};
 use super::few_rows::{self, FEW};
 use super::matmul::{Matrix, Threads, add_matmul_transposed, matmul_transposed};
@@ -20,13 +21,46 @@ const CHUNK: usize = 1 << 14;
 /// x Wᵀ + b, for a weight `[outputs, inputs]` and a bias `[outputs]`.
 #[derive(Clone, Debug)]
 pub(crate) struct Affine {
-    pub(crate) weight: Tensor<2>,
+    pub(crate) weight: Weight,
     pub(crate) bias: Tensor<1>,
 }
 
+/// A weight `[outputs, inputs]`, in the precision of the products with it.
+#[derive(Clone, Debug)]
+#[allow(clippy::large_enum_variant)] // short-lived, a few at a time
+pub(crate) enum Weight {
+    F32(Tensor<2>),
+    /// Transposed and packed.
+    Bf16(PackedMatrix),
+}
+
+/// A weight `[outputs, inputs]` of the CPU, for products in bf16.
+pub(crate) fn pack(weight: &Tensor<2>) -> PackedMatrix {
+    let [_, inputs] = weight.dims();
+    let weight = Buffer::of(weight).expect("the weight is on the CPU");
+    PackedMatrix::of_transposed(Matrix::new(weight.values(), inputs))
+}
+
+impl Weight {
+    pub(super) fn in_f32(self, device: &Device) -> Tensor<2> {
+        match self {
+            Self::F32(weight) => weight,
+            Self::Bf16(packed) => {
+                let shape = [packed.columns(), packed.depth()];
+                Tensor::from_data(TensorData::new(packed.to_transposed(), shape), (device, DType::F32))
+            }
+        }
+    }
+}
+
 impl Affine {
+    /// In f32.
+    pub(crate) fn new(weight: Tensor<2>, bias: Tensor<1>) -> Self {
+        Self { weight: Weight::F32(weight), bias }
+    }
+
     pub(super) fn by_operators<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
-        module::linear(x, self.weight.transpose(), Some(self.bias))
+        module::linear(x, self.weight.in_f32(&self.bias.device()).transpose(), Some(self.bias))
     }
 }
 
@@ -74,7 +108,7 @@ pub(crate) fn add_linear<const D: usize>(sum: Tensor<D>, x: Tensor<D>, affine: A
     let mut sum = buffer::Owned::of(sum);
     let input = input.values();
     let RowAffine { inputs, outputs, .. } = rows;
-    let chunks = Chunks::of(input.len() / inputs, inputs.max(outputs), inputs * outputs);
+    let chunks = Chunks::of(input.len() / inputs, inputs.max(outputs), rows.weight.packed_per_chunk());
     chunks.for_each(sum.values_mut(), outputs, |sum, first, threads, _| {
         rows.add_to(sum, &input[first * inputs..][..sum.len() / outputs * inputs], threads);
     });
@@ -101,7 +135,8 @@ pub(crate) fn add_mlp<const D: usize>(
     let mut x = buffer::Owned::of(x);
     let (width, hidden_width) = (first.inputs, first.outputs);
     let values = x.values_mut();
-    let chunks = Chunks::of(values.len() / width, hidden_width, 2 * width * hidden_width);
+    let packed = first.weight.packed_per_chunk() + second.weight.packed_per_chunk();
+    let chunks = Chunks::of(values.len() / width, hidden_width, packed);
     chunks.for_each(values, width, |x, _, threads, scratch| {
         let [normed, hidden] = scratch.buffers([x.len(), x.len() / width * hidden_width]);
         elementwise(threads, normed, x, width, |normed, x| norm.apply(normed, x));
@@ -113,24 +148,40 @@ pub(crate) fn add_mlp<const D: usize>(
 
 /// [`Affine`] on the CPU.
 pub(super) struct RowAffine {
-    weight: Buffer,
+    weight: RowWeight,
     bias: Buffer,
     inputs: usize,
     outputs: usize,
 }
 
+/// [`Weight`] on the CPU.
+enum RowWeight {
+    F32(Buffer),
+    Bf16(PackedMatrix),
+}
+
+impl RowWeight {
+    /// Values that a product packs anew for every chunk of rows.
+    fn packed_per_chunk(&self) -> usize {
+        match self {
+            Self::F32(weight) => weight.values().len(),
+            Self::Bf16(_) => 0,
+        }
+    }
+}
+
 impl RowAffine {
     pub(super) fn of(affine: &Affine) -> Option<Self> {
-        let [outputs, inputs] = affine.weight.dims();
-        Some(Self { weight: Buffer::of(&affine.weight)?, bias: Buffer::of(&affine.bias)?, inputs, outputs })
+        let bias = Buffer::of(&affine.bias)?;
+        let (weight, [outputs, inputs]) = match &affine.weight {
+            Weight::F32(weight) => (RowWeight::F32(Buffer::of(weight)?), weight.dims()),
+            Weight::Bf16(packed) => (RowWeight::Bf16(packed.clone()), [packed.columns(), packed.depth()]),
+        };
+        Some(Self { weight, bias, inputs, outputs })
     }
 
     pub(super) fn outputs(&self) -> usize {
         self.outputs
-    }
-
-    fn weight(&self) -> Matrix<'_> {
-        Matrix::new(self.weight.values(), self.inputs)
     }
 
     /// activation(norm(x) Wᵀ + b) of all rows.
@@ -138,8 +189,8 @@ impl RowAffine {
         let Self { inputs, outputs, .. } = *self;
         let rows = input.len() / inputs;
         let mut output = buffer::zeroed(rows * outputs);
-        if rows <= FEW && norm.is_none() {
-            few_rows::affine(&mut output, input, self.weight.values(), self.bias.values());
+        if let (RowWeight::F32(weight), true) = (&self.weight, rows <= FEW && norm.is_none()) {
+            few_rows::affine(&mut output, input, weight.values(), self.bias.values());
             output.chunks_exact_mut(outputs).for_each(|row| activate(row, activation));
             return output;
         }
@@ -147,7 +198,7 @@ impl RowAffine {
             self.map(&mut output, input, activation, Threads::One);
             return output;
         }
-        let chunks = Chunks::of(rows, inputs.max(outputs), inputs * outputs);
+        let chunks = Chunks::of(rows, inputs.max(outputs), self.weight.packed_per_chunk());
         chunks.for_each(&mut output, outputs, |output, first, threads, scratch| {
             let input = &input[first * inputs..][..output.len() / outputs * inputs];
             match norm {
@@ -164,13 +215,25 @@ impl RowAffine {
 
     /// activation(x Wᵀ + b) of some rows.
     pub(super) fn map(&self, output: &mut [f32], input: &[f32], activation: Option<Activation>, threads: Threads) {
-        matmul_transposed(output, 1.0, Matrix::new(input, self.inputs), self.weight(), threads);
+        match &self.weight {
+            RowWeight::F32(weight) => {
+                let (x, weight) = (Matrix::new(input, self.inputs), Matrix::new(weight.values(), self.inputs));
+                matmul_transposed(output, 1.0, x, weight, threads);
+            }
+            RowWeight::Bf16(packed) => bf16::product(output, input, packed),
+        }
         self.add_bias(output, activation, threads);
     }
 
     /// Adds x Wᵀ + b to `sum`.
     pub(super) fn add_to(&self, sum: &mut [f32], input: &[f32], threads: Threads) {
-        add_matmul_transposed(sum, Matrix::new(input, self.inputs), self.weight(), threads);
+        match &self.weight {
+            RowWeight::F32(weight) => {
+                let (x, weight) = (Matrix::new(input, self.inputs), Matrix::new(weight.values(), self.inputs));
+                add_matmul_transposed(sum, x, weight, threads);
+            }
+            RowWeight::Bf16(packed) => bf16::add_product(sum, input, packed),
+        }
         self.add_bias(sum, None, threads);
     }
 
@@ -228,7 +291,7 @@ mod tests {
         [[1, 3, 5], [7, 32, 96], [4, 2048, 256], [12, 80, 300], [333, 129, 67], [5000, 48, 96], [1500, 320, 840]];
 
     fn affine([inputs, outputs]: [usize; 2]) -> Affine {
-        Affine { weight: input("weight", [outputs, inputs], 0.3), bias: input("bias", [outputs], 1.0) }
+        Affine::new(input("weight", [outputs, inputs], 0.3), input("bias", [outputs], 1.0))
     }
 
     fn norm(width: usize) -> Norm {
@@ -252,6 +315,25 @@ mod tests {
                     assert!(error < TOLERANCE, "{rows} {inputs} {outputs} {activation:?} {norm:?}: {error}");
                 }
             }
+        }
+    }
+
+    /// Products in bf16 are those of rounded factors; the sums' order and rounding are all that differs.
+    #[test]
+    fn packed_weights_give_the_products_of_rounded_factors() {
+        for [rows, inputs, outputs] in SIZES {
+            let (weight, bias) = (input("weight", [outputs, inputs], 0.3), input("bias", [outputs], 1.0));
+            let packed = pack(&weight);
+            let packed = || Affine { weight: Weight::Bf16(packed.clone()), bias: bias.clone() };
+            // Short enough for bf16 to hold it.
+            let x = (input("x", [2, rows, inputs], 1.0) * 64.0).round() / 64.0;
+            let expected = values(packed().by_operators(x.clone()));
+            let error = relative_error(linear(x.clone(), None, packed(), None), &expected);
+            assert!(error < TOLERANCE, "{rows} {inputs} {outputs}: {error}");
+            let sum = input("sum", [2, rows, outputs], 1.0);
+            let expected = values(sum.clone() + packed().by_operators(x.clone()));
+            let error = relative_error(add_linear(sum, x, packed()), &expected);
+            assert!(error < TOLERANCE, "{rows} {inputs} {outputs}: {error}");
         }
     }
 

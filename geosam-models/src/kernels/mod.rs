@@ -4,7 +4,6 @@
 #![allow(unsafe_code)]
 
 mod activation;
-#[allow(dead_code)] // its callers follow
 mod bf16;
 mod buffer;
 mod cross_attention;
@@ -23,9 +22,10 @@ mod upscaling;
 mod window_attention;
 
 pub(crate) use activation::gelu;
+pub(crate) use bf16::PackedMatrix;
 pub(crate) use cross_attention::{AttentionToPrompt, attend_to_image, attend_to_prompt};
 pub(crate) use depthwise_conv::depthwise_conv3x3;
-pub(crate) use linear::{Affine, add_linear, add_mlp, linear};
+pub(crate) use linear::{Affine, Weight, add_linear, add_mlp, linear, pack};
 pub(crate) use max_pool::max_pool2x2;
 pub(crate) use norm::Norm;
 pub(crate) use patches::{Patches, patches};

@@ -79,8 +79,9 @@ impl Image<'_> {
 
 fn by_operators(images: Tensor<4>, affine: Affine, Patches { kernel, stride, padding }: Patches) -> Tensor<4> {
     let [_, channels, _, _] = images.dims();
-    let [outputs, _] = affine.weight.dims();
-    let weight = affine.weight.reshape([outputs, channels, kernel, kernel]);
+    let weight = affine.weight.in_f32(&images.device());
+    let [outputs, _] = weight.dims();
+    let weight = weight.reshape([outputs, channels, kernel, kernel]);
     let options = ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1);
     module::conv2d(images, weight, Some(affine.bias), options).permute([0, 2, 3, 1])
 }
@@ -98,10 +99,7 @@ mod tests {
         for (kernel, stride, padding) in [(4, 4, 0), (7, 4, 3), (3, 2, 1)] {
             for [height, width] in [[16, 24], [256, 260]] {
                 let images = input("images", [2, 3, height, width], 1.0);
-                let affine = || Affine {
-                    weight: input("weight", [10, 3 * kernel * kernel], 0.3),
-                    bias: input("bias", [10], 1.0),
-                };
+                let affine = || Affine::new(input("weight", [10, 3 * kernel * kernel], 0.3), input("bias", [10], 1.0));
                 let geometry = Patches { kernel, stride, padding };
                 let expected = by_operators(images.clone(), affine(), geometry);
                 let actual = patches(images, affine(), geometry);

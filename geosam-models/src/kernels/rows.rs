@@ -5,8 +5,10 @@ use rayon::prelude::*;
 use super::buffer;
 use super::matmul::Threads;
 
-/// Weights of at most this many values are small: every core goes through them with its own rows.
+/// Weights of at most this many values are packed in no time: every core goes through them with its own rows.
 const SMALL_WEIGHTS: usize = 1 << 18;
+/// A core's own rows if nothing is packed.
+const UNPACKED: usize = 256;
 /// Values of a core's own rows: half of a second level cache of a mebibyte.
 const OWN: usize = 1 << 17;
 /// Rows that all cores work on together if the weights are large. They are packed anew for each such chunk, which costs
@@ -23,10 +25,14 @@ pub(super) enum Chunks {
 }
 
 impl Chunks {
-    /// For `rows` rows that are `widest` wide at their widest, and weights of `weights` values.
-    pub(super) fn of(rows: usize, widest: usize, weights: usize) -> Self {
+    /// For `rows` rows that are `widest` wide at their widest, and weights of which `packed` values are packed anew for
+    /// every chunk.
+    pub(super) fn of(rows: usize, widest: usize, packed: usize) -> Self {
+        if packed == 0 {
+            return Self::Own(UNPACKED);
+        }
         let own = (OWN / widest).clamp(64, SHARED);
-        if weights <= SMALL_WEIGHTS && rows >= 2 * own { Self::Own(own) } else { Self::Shared(SHARED) }
+        if packed <= SMALL_WEIGHTS && rows >= 2 * own { Self::Own(own) } else { Self::Shared(SHARED) }
     }
 
     /// Runs `work` on every chunk of `output` with the number of its first row; `width` is that of `output`'s rows.

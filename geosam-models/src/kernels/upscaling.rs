@@ -135,9 +135,11 @@ mod tests {
         const WIDTH: usize = 32;
         for (batch, tokens) in [(1, 9), (2, 150)] {
             for with_high_res in [false, true] {
-                let affine = |name: &str, outputs, inputs| Affine {
-                    weight: input(&format!("{name}.weight"), [outputs, inputs], 0.3),
-                    bias: input(&format!("{name}.bias"), [outputs], 1.0),
+                let affine = |name: &str, outputs, inputs| {
+                    Affine::new(
+                        input(&format!("{name}.weight"), [outputs, inputs], 0.3),
+                        input(&format!("{name}.bias"), [outputs], 1.0),
+                    )
                 };
                 let high_res = with_high_res.then(|| {
                     [

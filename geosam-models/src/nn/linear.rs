@@ -4,26 +4,55 @@ use burn::module::{Module, Param};
 use burn::tensor::Tensor;
 
 use super::{Activation, LayerNorm, assert_shape};
-use crate::kernels::{self, Affine};
+use crate::kernels::{self, Affine, PackedMatrix, Weight};
+use crate::precision::Precision;
 use crate::profile;
 use crate::weights::Weights;
 
 /// `y = x Wᵀ + b`.
 #[derive(Module, Debug)]
 pub(crate) struct Linear {
-    /// `[outputs, inputs]`, as in PyTorch.
+    /// `[outputs, inputs]`, as in PyTorch; `[outputs, 0]` where it is packed.
     pub(crate) weight: Param<Tensor<2>>,
+    /// The weight in bf16.
+    #[module(skip)]
+    packed: Option<PackedMatrix>,
     pub(crate) bias: Param<Tensor<1>>,
 }
 
 impl Linear {
+    /// In the precision that is asked for.
     pub(crate) fn load(weights: &Weights<'_>, inputs: usize, outputs: usize) -> Self {
-        Self::new(weights.tensor("weight", [outputs, inputs]), weights.tensor("bias", [outputs]))
+        let linear = Self::new(weights.tensor("weight", [outputs, inputs]), weights.tensor("bias", [outputs]));
+        match weights.precision() {
+            Precision::F32 => linear,
+            Precision::Bf16 => linear.packed(),
+        }
     }
 
     /// From tensors as in PyTorch, `[outputs, inputs]` and `[outputs]`.
     pub(crate) fn new(weight: Tensor<2>, bias: Tensor<1>) -> Self {
-        Self { weight: Param::from_tensor(weight), bias: Param::from_tensor(bias) }
+        Self { weight: Param::from_tensor(weight), packed: None, bias: Param::from_tensor(bias) }
+    }
+
+    fn packed(self) -> Self {
+        let weight = self.weight.val();
+        let [outputs, _] = weight.dims();
+        let packed = Some(kernels::pack(&weight));
+        Self { weight: Param::from_tensor(Tensor::empty([outputs, 0], &weight.device())), packed, bias: self.bias }
+    }
+
+    /// Outputs and inputs.
+    pub(crate) fn dims(&self) -> [usize; 2] {
+        match &self.packed {
+            Some(packed) => [packed.columns(), packed.depth()],
+            None => self.weight.dims(),
+        }
+    }
+
+    /// Whether its products are in bf16.
+    pub(crate) fn precision(&self) -> Precision {
+        if self.packed.is_some() { Precision::Bf16 } else { Precision::F32 }
     }
 
     /// A 1×1 convolution, which is this at every pixel.
@@ -84,8 +113,12 @@ impl Linear {
     }
 
     /// For a kernel that does more than this layer.
-    pub(super) fn fused(&self) -> Affine {
-        Affine { weight: self.weight.val(), bias: self.bias.val() }
+    pub(crate) fn fused(&self) -> Affine {
+        let weight = match &self.packed {
+            Some(packed) => Weight::Bf16(packed.clone()),
+            None => Weight::F32(self.weight.val()),
+        };
+        Affine { weight, bias: self.bias.val() }
     }
 
     /// Name and operations.
@@ -95,7 +128,7 @@ impl Linear {
         norm: Option<&LayerNorm>,
         activation: Option<Activation>,
     ) -> impl FnOnce() -> (String, f64) + use<D> {
-        let [outputs, inputs] = self.weight.dims();
+        let [outputs, inputs] = self.dims();
         assert_shape!(x, [.., inputs]);
         let rows: usize = x.dims()[..D - 1].iter().product();
         let before = if norm.is_some() { "norm, " } else { "" };

@@ -45,7 +45,7 @@ impl Mlp {
     /// - x: `[.., width]`
     /// - output: the same
     pub(crate) fn add_to<const D: usize>(&self, norm: &LayerNorm, x: Tensor<D>) -> Tensor<D> {
-        let [hidden, inputs] = self.lin1.weight.dims();
+        let [hidden, inputs] = self.lin1.dims();
         let rows: usize = x.dims()[..D - 1].iter().product();
         let describe = || {
             let name = format!("norm, linear {inputs} → {hidden}, {:?}, linear → {inputs}", self.activation);

@@ -83,7 +83,9 @@ impl Attention {
     /// - x: `[batch, height, width, channels]`
     /// - output: the same
     fn add_to(&self, norm: &LayerNorm, x: Tensor<4>) -> Tensor<4> {
-        let attention = WindowAttention { heads: self.heads, window: self.window, order: QkvOrder::PartMajor, pool: 1 };
+        let Self { heads, window, .. } = *self;
+        let precision = self.qkv.precision();
+        let attention = WindowAttention { heads, window, order: QkvOrder::PartMajor, pool: 1, precision };
         let position = match &self.position {
             AttentionPosition::Relative(tables) => {
                 Position::Relative { rows: tables.rel_pos_h.val(), columns: tables.rel_pos_w.val() }

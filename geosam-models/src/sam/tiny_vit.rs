@@ -269,7 +269,13 @@ impl Attention {
         // Windows that reach over the edge are filled up with zeros before the norm, which makes its bias of them.
         // Nothing masks them.
         let filling = self.qkv.forward(self.norm.bias.val());
-        let attention = WindowAttention { heads, window: self.window, order: QkvOrder::HeadMajor, pool: 1 };
+        let attention = WindowAttention {
+            heads,
+            window: self.window,
+            order: QkvOrder::HeadMajor,
+            pool: 1,
+            precision: self.qkv.precision(),
+        };
         let bias = biases.select(1, self.attention_bias_idxs.clone()).reshape([heads, tokens, tokens]);
         let qkv = self.qkv.forward(self.norm.forward(x));
         self.proj.forward(kernels::window_attention(qkv, filling, Position::Dense(bias), attention))

@@ -176,7 +176,8 @@ impl MultiScaleAttention {
     /// - output: `[batch, height / pool, width / pool, outputs]`
     fn forward(&self, norm: &LayerNorm, x: Tensor<4>) -> Tensor<4> {
         let Self { heads, window, pool, .. } = *self;
-        let attention = WindowAttention { heads, window, order: QkvOrder::PartMajor, pool };
+        let precision = self.qkv.precision();
+        let attention = WindowAttention { heads, window, order: QkvOrder::PartMajor, pool, precision };
         // Windows that reach over the edge are filled up with zeros, before `qkv`; nothing masks them.
         let filling = self.qkv.bias.val();
         kernels::window_attention(self.qkv.forward_normed(norm, x), filling, Position::Unknown, attention)

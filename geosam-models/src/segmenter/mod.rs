@@ -70,7 +70,7 @@ impl Sam {
             fingerprint: None,
             preprocess: options.preprocess,
         };
-        Self::load(source, config, spec, &options.device.device())
+        Self::load(source, config, spec, options)
     }
 
     /// A model whose weights come from `source`.
@@ -81,7 +81,7 @@ impl Sam {
         source: &dyn TensorSource,
         config: &SamConfig,
         spec: ModelSpec,
-        device: &Device,
+        options: &ModelOptions,
     ) -> Result<Self> {
         let (width, image_size) = (config.prompt_embed_dim(), config.image_size());
         let patch = spec.model_type.patch_size();
@@ -99,16 +99,17 @@ impl Sam {
             ModelType::Sam2 | ModelType::Sam3 => Generation::Sam2,
         };
         let build = |weights: &Weights<'_>| {
-            let image_encoder = ImageEncoder::load(weights, &config.image_encoder);
+            let image_encoder = ImageEncoder::load(&weights.in_precision(options.precision), &config.image_encoder);
             let prompt_encoder = PromptEncoder::load(&weights.scope(names.prompt_encoder), width, image_size);
             let transformer = TwoWayTransformerConfig::published(width, names.mlp_layers);
             let mask_decoder = MaskDecoder::load(&weights.scope(names.mask_decoder), transformer, generation);
             let image_pe = prompt_encoder.dense_pe(grid);
             (image_encoder, PromptDecoder { prompt_encoder, mask_decoder, generation, image_pe, image_size })
         };
-        let (image_encoder, decoder) = weights::load(source, &spec.model_id, device, build)?;
+        let device = options.device.device();
+        let (image_encoder, decoder) = weights::load(source, &spec.model_id, &device, build)?;
         let decoder = Arc::new(decoder);
-        Ok(Self { spec, device: device.clone(), features: [width, grid], image_encoder, decoder })
+        Ok(Self { spec, device, features: [width, grid], image_encoder, decoder })
     }
 
     /// Refuses features of another model.

@@ -5,10 +5,12 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 use super::{Position, QkvOrder, WindowAttention};
+use crate::kernels::bf16::{self, PackedMatrix};
 use crate::kernels::buffer::{self, Buffer};
 use crate::kernels::matmul::{Matrix, Threads, add_matmul, matmul_transposed};
 use crate::kernels::online_softmax::OnlineSoftmax;
 use crate::kernels::simd::vectorised;
+use crate::precision::Precision;
 
 /// Queries of a tile. With [`KEYS`] it bounds the logits in memory to half a mebibyte for each core, which the second
 /// level cache holds.
@@ -24,11 +26,12 @@ pub(super) fn window_attention(
     attention: WindowAttention,
 ) -> Option<Tensor<4>> {
     let [batch, height, width, fused] = qkv.dims();
-    let WindowAttention { heads, window, order, pool } = attention;
+    let WindowAttention { heads, window, order, pool, precision } = attention;
     let depth = fused / (3 * heads);
     let (qkv, filling) = (Buffer::of(qkv)?, Buffer::of(filling)?);
     let code = Code::of(position, window)?;
-    let grid = Grid { qkv: qkv.values(), filling: filling.values(), height, width, heads, depth, window, order, pool };
+    let (qkv, filling) = (qkv.values(), filling.values());
+    let grid = Grid { qkv, filling, height, width, heads, depth, window, order, pool, precision };
 
     let [rows, columns] = [height.div_ceil(window), width.div_ceil(window)];
     let [pooled_height, pooled_width] = [height / pool, width / pool];
@@ -125,6 +128,7 @@ struct Grid<'a> {
     window: usize,
     order: QkvOrder,
     pool: usize,
+    precision: Precision,
 }
 
 impl Grid<'_> {
@@ -180,13 +184,14 @@ impl Grid<'_> {
         let mut keys = self.gather(window, 1, side, side);
         code.turn(&mut keys, depth, side, side);
         let values = self.gather(window, 2, side, side);
+        let blocks = self.blocks(&keys, &values);
         let pooled = Grid { height: self.height / pool, width: self.width / pool, ..*self };
         let pooled_window = Window { corner: window.corner.map(|at| at / pool), ..window };
         let tile = |index: usize| {
             let first = index * QUERIES;
             let tile = &queries[first * depth..(rows * columns).min(first + QUERIES) * depth];
             let places = (first..).map(|query| [query / columns, query % columns]);
-            let attended = self.attend_tile(Matrix::new(tile, depth), &places, &keys, &values, code, window.head);
+            let attended = self.attend_tile(Matrix::new(tile, depth), &places, &blocks, code, window.head);
             for (attended, [row, column]) in attended.chunks_exact(depth).zip(places) {
                 let token = pooled.token(pooled_window, row, column).expect("the query is on the grid");
                 let start = (token * self.heads + window.head) * depth;
@@ -201,13 +206,29 @@ impl Grid<'_> {
         }
     }
 
+    /// Keys and values in blocks of whole rows of the window.
+    fn blocks<'a>(&self, keys: &'a [f32], values: &'a [f32]) -> Vec<Block<'a>> {
+        let (side, depth) = (self.window, self.depth);
+        let rows = (KEYS / side).max(1) * side;
+        let block = |(keys, values)| {
+            let (keys, values) = (Matrix::new(keys, depth), Matrix::new(values, depth));
+            let factors = match self.precision {
+                Precision::F32 => Factors::F32 { keys, values },
+                Precision::Bf16 => {
+                    Factors::Bf16 { keys: PackedMatrix::of_transposed(keys), values: PackedMatrix::of(values) }
+                }
+            };
+            Block { keys: keys.rows, factors }
+        };
+        keys.chunks(rows * depth).zip(values.chunks(rows * depth)).map(block).collect()
+    }
+
     /// softmax(q kᵀ / √d + position) v for some queries, whose rows and columns in the window are `places`.
     fn attend_tile(
         &self,
         queries: Matrix<'_>,
         places: &(impl Iterator<Item = [usize; 2]> + Clone),
-        keys: &[f32],
-        values: &[f32],
+        blocks: &[Block<'_>],
         code: &Code,
         head: usize,
     ) -> Vec<f32> {
@@ -223,26 +244,26 @@ impl Grid<'_> {
             }
         };
 
-        let block = (KEYS / side).max(1) * side;
-        let mut logits = vec![0.0; queries.rows * block.min(side * side)];
+        let scaled: Vec<f32> = queries.values.iter().map(|value| value * scale).collect();
+        let scaled = Matrix::new(&scaled, depth);
+        let mut logits = vec![0.0; queries.rows * blocks.first().map_or(0, |block| block.keys)];
         let mut attended = vec![0.0; queries.rows * depth];
         let mut softmax = vec![OnlineSoftmax::default(); queries.rows];
-        for (index, (keys, values)) in keys.chunks(block * depth).zip(values.chunks(block * depth)).enumerate() {
-            let (keys, values) = (Matrix::new(keys, depth), Matrix::new(values, depth));
-            let first = index * block;
-            let logits = &mut logits[..queries.rows * keys.rows];
-            matmul_transposed(logits, scale, queries, keys, Threads::One);
+        let mut first = 0;
+        for block in blocks {
+            let logits = &mut logits[..queries.rows * block.keys];
+            block.multiply(logits, scaled);
             vectorised(
                 #[inline(always)]
                 || {
                     for (query, (logits, [row, column])) in
-                        logits.chunks_exact_mut(keys.rows).zip(places.clone()).enumerate()
+                        logits.chunks_exact_mut(block.keys).zip(places.clone()).enumerate()
                     {
                         match code {
                             Code::Rotary { .. } | Code::Unknown => {}
                             Code::Dense(bias) => {
                                 let query = (head * side + row) * side + column;
-                                add(logits, &bias.values()[query * side * side + first..][..keys.rows]);
+                                add(logits, &bias.values()[query * side * side + first..][..block.keys]);
                             }
                             Code::Relative(_) => {
                                 let products = &relative[query * distances..][..distances];
@@ -255,12 +276,51 @@ impl Grid<'_> {
                     }
                 },
             );
-            add_matmul(&mut attended, Matrix { values: logits, rows: queries.rows, columns: keys.rows }, values);
+            block.gather(&mut attended, Matrix { values: logits, rows: queries.rows, columns: block.keys });
+            first += block.keys;
         }
         for (attended, softmax) in attended.chunks_exact_mut(depth).zip(softmax) {
             attended.iter_mut().for_each(|value| *value /= softmax.sum());
         }
         attended
+    }
+}
+
+/// Some keys of a window and their values.
+struct Block<'a> {
+    /// How many.
+    keys: usize,
+    factors: Factors<'a>,
+}
+
+/// `[keys, depth]` each.
+enum Factors<'a> {
+    F32 {
+        keys: Matrix<'a>,
+        values: Matrix<'a>,
+    },
+    /// The keys transposed.
+    Bf16 {
+        keys: PackedMatrix,
+        values: PackedMatrix,
+    },
+}
+
+impl Block<'_> {
+    /// logits = queries keysᵀ
+    fn multiply(&self, logits: &mut [f32], queries: Matrix<'_>) {
+        match &self.factors {
+            Factors::F32 { keys, .. } => matmul_transposed(logits, 1.0, queries, *keys, Threads::One),
+            Factors::Bf16 { keys, .. } => bf16::product(logits, queries.values, keys),
+        }
+    }
+
+    /// attended += weights values
+    fn gather(&self, attended: &mut [f32], weights: Matrix<'_>) {
+        match &self.factors {
+            Factors::F32 { values, .. } => add_matmul(attended, weights, *values),
+            Factors::Bf16 { values, .. } => bf16::add_product(attended, weights.values, values),
+        }
     }
 }
 
