@@ -14,7 +14,7 @@ use std::time::Instant;
 use rayon::prelude::*;
 
 /// Rows, inputs and outputs: layers of Hiera, ViT and Perception Encoder, from one chip each; then two chunks of
-/// rows whose outputs stay in the caches, and queries × keys and weights × values of attention.
+/// rows whose outputs stay in the caches: of layers, and queries × keys and weights × values of attention.
 const SHAPES: [[usize; 3]; 17] = [
     [65536, 96, 288],
     [65536, 96, 384],
@@ -31,8 +31,8 @@ const SHAPES: [[usize; 3]; 17] = [
     [5184, 4736, 1024],
     [256, 384, 1152],
     [256, 768, 3072],
-    [4096, 64, 1024],
-    [4096, 1024, 64],
+    [256, 64, 1024],
+    [256, 1024, 64],
 ];
 
 /// Rows of a core's chunk in bf16.
