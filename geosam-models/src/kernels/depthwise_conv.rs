@@ -6,92 +6,122 @@ use rayon::prelude::*;
 
 use super::activation::{activate, activate_by_operators};
 use super::buffer::{self, Buffer};
-use super::simd::vectorised;
+use super::simd::{LANES, vectorised};
 use crate::nn::{Activation, assert_shape};
 
 /// Side of the kernel.
 const SIDE: usize = 3;
+const TAPS: usize = SIDE * SIDE;
 
 /// Depthwise 3×3 convolution of channels-last images, padded with one pixel of zeros.
+#[derive(Clone, Debug)]
+pub(crate) struct Depthwise {
+    /// `[channels, 1, 3, 3]`
+    pub(crate) weight: Tensor<4>,
+    /// `[channels]`
+    pub(crate) bias: Tensor<1>,
+    pub(crate) stride: usize,
+}
+
+impl Depthwise {
+    pub(super) fn by_operators(self, x: Tensor<4>) -> Tensor<4> {
+        let [channels] = self.bias.dims();
+        let options = ConvOptions::new([self.stride; 2], [1; 2], [1; 2], channels);
+        module::conv2d(x.permute([0, 3, 1, 2]), self.weight, Some(self.bias), options).permute([0, 2, 3, 1])
+    }
+}
+
+/// activation(conv(x)). Costs 18 operations for every value of the output; memory is what bounds it.
 ///
 /// # Shapes
 /// - x: `[batch, height, width, channels]`
-/// - weight: `[channels, 1, 3, 3]`
-/// - bias: `[channels]`
 /// - output: `[batch, ⌈height / stride⌉, ⌈width / stride⌉, channels]`
-pub(crate) fn depthwise_conv3x3(
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    bias: Tensor<1>,
-    stride: usize,
-    activation: Option<Activation>,
-) -> Tensor<4> {
+pub(crate) fn depthwise_conv3x3(x: Tensor<4>, conv: Depthwise, activation: Option<Activation>) -> Tensor<4> {
     let [batch, height, width, channels] = x.dims();
-    assert_shape!(weight, [channels, 1, SIDE, SIDE]);
-    assert_shape!(bias, [channels]);
-    // Channels last, so that the innermost loop runs over neighbours.
-    let taps = weight.clone().reshape([channels, SIDE * SIDE]).transpose();
-    let (Some(input), Some(taps), Some(offset)) = (Buffer::of(&x), Buffer::of(&taps), Buffer::of(&bias)) else {
-        return by_operators(x, weight, bias, stride, activation);
+    assert_shape!(conv.bias, [channels]);
+    let (Some(input), Some(by_lines)) = (Buffer::of(&x), LineDepthwise::of(&conv)) else {
+        return activate_by_operators(conv.by_operators(x), activation);
     };
-    let image = Image { values: input.values(), height, width, channels };
+    let stride = conv.stride;
     let [rows, columns] = [height.div_ceil(stride), width.div_ceil(stride)];
     let mut output = buffer::zeroed(batch * rows * columns * channels);
     output.par_chunks_exact_mut(columns * channels).enumerate().for_each(|(index, output)| {
-        let (batch, row) = (index / rows, index % rows * stride);
-        vectorised(
-            #[inline(always)]
-            || {
-                image.convolve_row(output, [batch, row, stride], taps.values(), offset.values());
-                activate(output, activation);
-            },
-        );
+        let (image, centre) = (index / rows * height, index % rows * stride);
+        let line = |row| &input.values()[(image + row) * width * channels..][..width * channels];
+        by_lines.convolve(output, neighbours(centre, height).map(|row| row.map(line)), activation);
     });
     buffer::tensor(output, [batch, rows, columns, channels])
 }
 
-/// A batch of channels-last images.
-#[derive(Clone, Copy)]
-struct Image<'a> {
-    values: &'a [f32],
-    height: usize,
-    width: usize,
-    channels: usize,
+/// `centre` and the lines, or pixels, on both sides of it, as far as there are any among `count`.
+#[inline(always)]
+pub(super) fn neighbours(centre: usize, count: usize) -> [Option<usize>; SIDE] {
+    [centre.checked_sub(1), Some(centre), (centre + 1 < count).then_some(centre + 1)]
 }
 
-impl Image<'_> {
-    /// Output row whose window is centred on row `centre` of image `index`.
+/// [`Depthwise`] on the CPU, a line of pixels at a time.
+pub(super) struct LineDepthwise {
+    /// `[9, channels]`, so that the innermost loop runs over neighbours.
+    taps: Buffer,
+    bias: Buffer,
+    /// A pixel of the padding.
+    zeros: Vec<f32>,
+    stride: usize,
+}
+
+impl LineDepthwise {
+    pub(super) fn of(conv: &Depthwise) -> Option<Self> {
+        let [channels] = conv.bias.dims();
+        assert_shape!(conv.weight, [channels, 1, SIDE, SIDE]);
+        let taps = Buffer::of(&conv.weight.clone().reshape([channels, TAPS]).transpose())?;
+        Some(Self { taps, bias: Buffer::of(&conv.bias)?, zeros: vec![0.0; channels], stride: conv.stride })
+    }
+
+    /// The line of the output that sees these lines of the input, `None` being padding.
+    pub(super) fn convolve(&self, output: &mut [f32], lines: [Option<&[f32]>; SIDE], activation: Option<Activation>) {
+        let channels = self.zeros.len();
+        let width = lines.iter().flatten().map(|line| line.len() / channels).max().unwrap_or(0);
+        vectorised(
+            #[inline(always)]
+            || {
+                for (column, output) in output.chunks_exact_mut(channels).enumerate() {
+                    let columns = neighbours(column * self.stride, width);
+                    let pixels: [&[f32]; TAPS] =
+                        std::array::from_fn(|tap| match (lines[tap / SIDE], columns[tap % SIDE]) {
+                            (Some(line), Some(column)) => &line[column * channels..][..channels],
+                            _ => &self.zeros,
+                        });
+                    self.convolve_pixel(output, pixels);
+                    activate(output, activation);
+                }
+            },
+        );
+    }
+
     #[inline(always)]
-    fn convolve_row(&self, output: &mut [f32], [index, centre, stride]: [usize; 3], taps: &[f32], bias: &[f32]) {
-        let Self { height, width, channels, .. } = *self;
-        for (column, sum) in output.chunks_exact_mut(channels).enumerate() {
-            sum.copy_from_slice(bias);
-            for (tap, weight) in taps.chunks_exact(channels).enumerate() {
-                let (row, column) = (centre + tap / SIDE, column * stride + tap % SIDE);
-                // Both are one too large, for the padding.
-                if (1..=height).contains(&row) && (1..=width).contains(&column) {
-                    let pixel = (index * height + row - 1) * width + column - 1;
-                    let pixel = &self.values[pixel * channels..][..channels];
-                    for ((sum, value), weight) in sum.iter_mut().zip(pixel).zip(weight) {
-                        *sum = value.mul_add(*weight, *sum);
-                    }
+    fn convolve_pixel(&self, output: &mut [f32], pixels: [&[f32]; TAPS]) {
+        let channels = self.zeros.len();
+        let (taps, bias) = (&self.taps.values()[..TAPS * channels], &self.bias.values()[..channels]);
+        let whole = channels / LANES * LANES;
+        // The sums stay in registers over all taps.
+        for start in (0..whole).step_by(LANES) {
+            let mut sums = [0.0; LANES];
+            sums.copy_from_slice(&bias[start..start + LANES]);
+            for (tap, pixel) in pixels.iter().enumerate() {
+                let weights = &taps[tap * channels + start..][..LANES];
+                let values = &pixel[start..start + LANES];
+                for lane in 0..LANES {
+                    sums[lane] = values[lane].mul_add(weights[lane], sums[lane]);
                 }
             }
+            output[start..start + LANES].copy_from_slice(&sums);
+        }
+        for channel in whole..channels {
+            let products =
+                pixels.iter().enumerate().map(|(tap, pixel)| pixel[channel] * taps[tap * channels + channel]);
+            output[channel] = bias[channel] + products.sum::<f32>();
         }
     }
-}
-
-fn by_operators(
-    x: Tensor<4>,
-    weight: Tensor<4>,
-    bias: Tensor<1>,
-    stride: usize,
-    activation: Option<Activation>,
-) -> Tensor<4> {
-    let [_, _, _, channels] = x.dims();
-    let options = ConvOptions::new([stride; 2], [1; 2], [1; 2], channels);
-    let y = module::conv2d(x.permute([0, 3, 1, 2]), weight, Some(bias), options).permute([0, 2, 3, 1]);
-    activate_by_operators(y, activation)
 }
 
 #[cfg(test)]
@@ -108,10 +138,10 @@ mod tests {
             for activation in [None, Some(Activation::Gelu)] {
                 let x = input("x", [2, size[0], size[1], channels], 1.0);
                 let (weight, bias) = (input("weight", [channels, 1, 3, 3], 1.0), input("bias", [channels], 1.0));
-                let expected = by_operators(x.clone(), weight.clone(), bias.clone(), stride, activation).into_data();
+                let conv = Depthwise { weight, bias, stride };
+                let expected = activate_by_operators(conv.clone().by_operators(x.clone()), activation).into_data();
                 let expected = expected.try_into_vec::<f32>().expect("computed in f32");
-                let actual = depthwise_conv3x3(x, weight, bias, stride, activation);
-                let error = relative_error(actual, &expected);
+                let error = relative_error(depthwise_conv3x3(x, conv, activation), &expected);
                 assert!(error < TOLERANCE, "{size:?} {channels} {stride}: {error}");
             }
         }

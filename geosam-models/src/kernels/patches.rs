@@ -2,10 +2,14 @@
 
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Tensor, module};
+use rayon::prelude::*;
 
+use super::activation::activate_by_operators;
 use super::buffer::{self, Buffer};
 use super::linear::{Affine, RowAffine};
+use super::matmul::Threads;
 use super::rows::Chunks;
+use crate::nn::Activation;
 
 /// Geometry of [`patches`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -18,70 +22,120 @@ pub(crate) struct Patches {
     pub(crate) padding: usize,
 }
 
-/// The convolution of `images`, channels last. The squares are gathered a few at a time and multiplied with the weight.
+/// Where the channels of an image are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Layout {
+    /// `[batch, channels, height, width]`; columns of a weight in the order channel, row, column.
+    ChannelsFirst,
+    /// `[batch, height, width, channels]`; columns of a weight in the order row, column, channel.
+    ChannelsLast,
+}
+
+/// activation(the convolution of `images`), channels last. The squares are gathered a few at a time and multiplied with
+/// the weight, while they are in the cache.
 ///
 /// # Shapes
-/// - images: `[batch, channels, height, width]`
-/// - affine: weight `[outputs, channels·kernel·kernel]`, columns in the order channel, row, column
+/// - images: as `layout` says
+/// - affine: weight `[outputs, channels·kernel·kernel]`, columns as `layout` says
 /// - output: `[batch, (height + 2·padding - kernel) / stride + 1, likewise, outputs]`
-pub(crate) fn patches(images: Tensor<4>, affine: Affine, geometry: Patches) -> Tensor<4> {
+pub(crate) fn patches(
+    images: Tensor<4>,
+    layout: Layout,
+    affine: Affine,
+    geometry: Patches,
+    activation: Option<Activation>,
+) -> Tensor<4> {
     let (Some(input), Some(rows)) = (Buffer::of(&images), RowAffine::of(&affine)) else {
-        return by_operators(images, affine, geometry);
+        return activate_by_operators(by_operators(images, layout, affine, geometry), activation);
     };
-    let [batch, channels, height, width] = images.dims();
+    let (batch, image) = Image::of(input.values(), images.dims(), layout);
     let Patches { kernel, stride, padding } = geometry;
-    let [down, across] = [height, width].map(|side| (side + 2 * padding - kernel) / stride + 1);
-    let (seen, outputs) = (channels * kernel * kernel, rows.outputs());
+    let [down, across] = [image.height, image.width].map(|side| (side + 2 * padding - kernel) / stride + 1);
+    let (seen, outputs) = (image.planes * image.pixel * kernel * kernel, rows.outputs());
     let tokens = batch * down * across;
+    let gather = |squares: &mut [f32], first: usize| {
+        squares.fill(0.0);
+        for (token, square) in (first..).zip(squares.chunks_exact_mut(seen)) {
+            let [index, row, column] = [token / (down * across), token / across % down, token % across];
+            image.gather(square, index, [row, column].map(|at| (at * stride) as isize - padding as isize), kernel);
+        }
+    };
     let mut output = buffer::zeroed(tokens * outputs);
-    let image = Image { planes: input.values(), channels, height, width };
     Chunks::of(tokens, seen.max(outputs), seen * outputs).for_each(
         &mut output,
         outputs,
         |output, first, threads, scratch| {
-            let [gathered] = scratch.buffers([output.len() / outputs * seen]);
-            gathered.fill(0.0);
-            for (token, square) in (first..).zip(gathered.chunks_exact_mut(seen)) {
-                let [index, row, column] = [token / (down * across), token / across % down, token % across];
-                image.gather(square, index, [row, column].map(|at| (at * stride) as isize - padding as isize), kernel);
+            let [squares] = scratch.buffers([output.len() / outputs * seen]);
+            match threads {
+                Threads::One => gather(squares, first),
+                Threads::All => squares
+                    .par_chunks_mut(across * seen)
+                    .enumerate()
+                    .for_each(|(index, squares)| gather(squares, first + index * across)),
             }
-            rows.map(output, gathered, None, threads);
+            rows.map(output, squares, activation, threads);
         },
     );
     buffer::tensor(output, [batch, down, across, outputs])
 }
 
+/// Images whose planes have pixels of so many values: as many planes as channels, or one.
 struct Image<'a> {
-    planes: &'a [f32],
-    channels: usize,
+    values: &'a [f32],
+    planes: usize,
     height: usize,
     width: usize,
+    pixel: usize,
 }
 
-impl Image<'_> {
+impl<'a> Image<'a> {
+    /// How many there are, and what they look like.
+    fn of(values: &'a [f32], dims: [usize; 4], layout: Layout) -> (usize, Self) {
+        match (layout, dims) {
+            (Layout::ChannelsFirst, [batch, planes, height, width]) => {
+                (batch, Self { values, planes, height, width, pixel: 1 })
+            }
+            (Layout::ChannelsLast, [batch, height, width, pixel]) => {
+                (batch, Self { values, planes: 1, height, width, pixel })
+            }
+        }
+    }
+
     /// The square with its first pixel at `[row, column]`, into zeros.
     fn gather(&self, square: &mut [f32], index: usize, [row, column]: [isize; 2], kernel: usize) {
-        let columns = column.max(0) as usize..(column + kernel as isize).clamp(0, self.width as isize) as usize;
+        let Self { planes, height, width, pixel, .. } = *self;
+        let columns = column.max(0) as usize..(column + kernel as isize).clamp(0, width as isize) as usize;
         let offset = (columns.start as isize - column) as usize;
-        for channel in 0..self.channels {
+        for plane in 0..planes {
             for line in 0..kernel {
                 let y = row + line as isize;
-                if y < 0 || y >= self.height as isize {
+                if y < 0 || y >= height as isize {
                     continue;
                 }
-                let plane = (index * self.channels + channel) * self.height + y as usize;
-                let pixels = &self.planes[plane * self.width..][columns.clone()];
-                square[(channel * kernel + line) * kernel + offset..][..pixels.len()].copy_from_slice(pixels);
+                let start = ((index * planes + plane) * height + y as usize) * width;
+                let pixels = &self.values[(start + columns.start) * pixel..(start + columns.end) * pixel];
+                square[((plane * kernel + line) * kernel + offset) * pixel..][..pixels.len()].copy_from_slice(pixels);
             }
         }
     }
 }
 
-fn by_operators(images: Tensor<4>, affine: Affine, Patches { kernel, stride, padding }: Patches) -> Tensor<4> {
-    let [_, channels, _, _] = images.dims();
+fn by_operators(
+    images: Tensor<4>,
+    layout: Layout,
+    affine: Affine,
+    Patches { kernel, stride, padding }: Patches,
+) -> Tensor<4> {
     let weight = affine.weight.in_f32(&images.device());
-    let [outputs, _] = weight.dims();
-    let weight = weight.reshape([outputs, channels, kernel, kernel]);
+    let [outputs, seen] = weight.dims();
+    let channels = seen / (kernel * kernel);
+    let (images, weight) = match layout {
+        Layout::ChannelsFirst => (images, weight.reshape([outputs, channels, kernel, kernel])),
+        Layout::ChannelsLast => {
+            let weight = weight.reshape([outputs, kernel, kernel, channels]);
+            (images.permute([0, 3, 1, 2]), weight.permute([0, 3, 1, 2]))
+        }
+    };
     let options = ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1);
     module::conv2d(images, weight, Some(affine.bias), options).permute([0, 2, 3, 1])
 }
@@ -94,20 +148,35 @@ mod tests {
     /// Measured: 9.1e-8.
     const TOLERANCE: f64 = 2e-6;
 
+    fn compare(images: &Tensor<4>, layout: Layout, affine: impl Fn() -> Affine, geometry: Patches) {
+        for activation in [None, Some(Activation::Gelu)] {
+            let expected = by_operators(images.clone(), layout, affine(), geometry);
+            let expected = activate_by_operators(expected, activation);
+            let actual = patches(images.clone(), layout, affine(), geometry, activation);
+            assert_eq!(actual.dims(), expected.dims());
+            let expected = expected.into_data().try_into_vec::<f32>().expect("computed in f32");
+            let error = relative_error(actual, &expected);
+            assert!(error < TOLERANCE, "{layout:?} {geometry:?} {:?}: {error}", images.dims());
+        }
+    }
+
     #[test]
     fn agrees_with_burn() {
-        for (kernel, stride, padding) in [(4, 4, 0), (7, 4, 3), (3, 2, 1)] {
+        for (kernel, stride, padding) in [(4, 4, 0), (7, 4, 3), (3, 2, 1), (3, 1, 1)] {
             for [height, width] in [[16, 24], [256, 260]] {
-                let images = input("images", [2, 3, height, width], 1.0);
                 let affine = || Affine::new(input("weight", [10, 3 * kernel * kernel], 0.3), input("bias", [10], 1.0));
                 let geometry = Patches { kernel, stride, padding };
-                let expected = by_operators(images.clone(), affine(), geometry);
-                let actual = patches(images, affine(), geometry);
-                assert_eq!(actual.dims(), expected.dims());
-                let expected = expected.into_data().try_into_vec::<f32>().expect("computed in f32");
-                let error = relative_error(actual, &expected);
-                assert!(error < TOLERANCE, "{geometry:?} {height} {width}: {error}");
+                compare(&input("images", [2, 3, height, width], 1.0), Layout::ChannelsFirst, affine, geometry);
+                compare(&input("images", [2, height, width, 3], 1.0), Layout::ChannelsLast, affine, geometry);
             }
         }
+    }
+
+    /// Weights so large that all cores work on the same tokens.
+    #[test]
+    fn large_weights_agree_with_burn() {
+        let affine = || Affine::new(input("weight", [300, 9 * 100], 0.05), input("bias", [300], 1.0));
+        let geometry = Patches { kernel: 3, stride: 1, padding: 1 };
+        compare(&input("images", [2, 31, 40, 100], 1.0), Layout::ChannelsLast, affine, geometry);
     }
 }

@@ -4,7 +4,7 @@ use burn::module::Module;
 use burn::tensor::Tensor;
 
 use super::{Linear, assert_shape};
-use crate::kernels::{self, Patches};
+use crate::kernels::{self, Layout, Patches};
 use crate::profile;
 use crate::weights::Weights;
 
@@ -42,6 +42,7 @@ impl PatchEmbed {
             let tokens = (height / stride) * (width / stride);
             (format!("patches {kernel}×{kernel} → {outputs}"), 2.0 * (tokens * seen * outputs) as f64)
         };
-        profile::operator(describe, || kernels::patches(images, self.proj.fused(), self.patches))
+        let run = || kernels::patches(images, Layout::ChannelsFirst, self.proj.fused(), self.patches, None);
+        profile::operator(describe, run)
     }
 }

@@ -3,8 +3,8 @@
 use burn::module::{Module, Param};
 use burn::tensor::{DType, Tensor, TensorData};
 
-use crate::kernels;
-use crate::nn::{Activation, Conv2dConfig, Linear};
+use crate::kernels::{self, Depthwise};
+use crate::nn::{Conv2dConfig, Linear, assert_shape};
 use crate::profile;
 use crate::weights::Weights;
 
@@ -31,7 +31,7 @@ pub(super) fn load_conv_bn(weights: &Weights<'_>, config: Conv2dConfig) -> (Tens
 }
 
 /// A 1×1 convolution, which on channels-last images is a linear layer.
-pub(super) fn load_pointwise(weights: &Weights<'_>, inputs: usize, outputs: usize) -> Linear {
+fn load_pointwise(weights: &Weights<'_>, inputs: usize, outputs: usize) -> Linear {
     let (weight, bias) = load_conv_bn(weights, Conv2dConfig::new([inputs, outputs], 1));
     Linear::new(weight.reshape([outputs, inputs]), bias)
 }
@@ -55,14 +55,66 @@ impl DepthwiseConv {
     /// # Shapes
     /// - x: `[batch, height, width, channels]`
     /// - output: `[batch, ⌈height / stride⌉, ⌈width / stride⌉, channels]`
-    pub(super) fn forward(&self, x: Tensor<4>, activation: Option<Activation>) -> Tensor<4> {
-        let stride = self.stride;
+    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, height, width, channels] = x.dims();
         let describe = || {
-            let products = batch * height.div_ceil(stride) * width.div_ceil(stride) * channels * 9;
-            (format!("depthwise conv 3×3 {channels}"), 2.0 * products as f64)
+            let pixels = batch * height.div_ceil(self.stride) * width.div_ceil(self.stride);
+            (format!("depthwise conv 3×3 {channels}"), 2.0 * (pixels * channels * 9) as f64)
         };
-        let run = || kernels::depthwise_conv3x3(x, self.weight.val(), self.bias.val(), stride, activation);
-        profile::operator(describe, run)
+        profile::operator(describe, || kernels::depthwise_conv3x3(x, self.fused(), None))
+    }
+
+    /// For a kernel that does more than this layer.
+    fn fused(&self) -> Depthwise {
+        Depthwise { weight: self.weight.val(), bias: self.bias.val(), stride: self.stride }
+    }
+}
+
+/// Widen, convolve each channel, narrow; with [`Activation::Gelu`](crate::nn::Activation) after the first two.
+#[derive(Module, Debug)]
+pub(super) struct InvertedBottleneck {
+    conv1: Linear,
+    conv2: DepthwiseConv,
+    conv3: Linear,
+}
+
+impl InvertedBottleneck {
+    /// `widths` are the channels before, between and after.
+    pub(super) fn load(weights: &Weights<'_>, [inputs, wide, outputs]: [usize; 3], stride: usize) -> Self {
+        Self {
+            conv1: load_pointwise(&weights.scope("conv1"), inputs, wide),
+            conv2: DepthwiseConv::load(&weights.scope("conv2"), wide, stride),
+            conv3: load_pointwise(&weights.scope("conv3"), wide, outputs),
+        }
+    }
+
+    /// # Shapes
+    /// - x: `[batch, height, width, inputs]`
+    /// - output: `[batch, ⌈height / stride⌉, ⌈width / stride⌉, outputs]`
+    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        self.run(x, false)
+    }
+
+    /// gelu(x + [`Self::forward`]).
+    pub(super) fn forward_residual(&self, x: Tensor<4>) -> Tensor<4> {
+        self.run(x, true)
+    }
+
+    fn run(&self, x: Tensor<4>, residual: bool) -> Tensor<4> {
+        let ([wide, inputs], [outputs, _]) = (self.conv1.dims(), self.conv3.dims());
+        let [batch, height, width, _] = x.dims();
+        assert_shape!(x, [batch, height, width, inputs]);
+        let describe = || {
+            let [rows, columns] = [height, width].map(|side| side.div_ceil(self.conv2.stride));
+            let products = height * width * inputs + rows * columns * (9 + outputs);
+            (format!("bottleneck {inputs} → {wide} → {outputs}"), 2.0 * (batch * wide * products) as f64)
+        };
+        let parts = kernels::InvertedBottleneck {
+            widen: self.conv1.fused(),
+            depthwise: self.conv2.fused(),
+            narrow: self.conv3.fused(),
+            residual,
+        };
+        profile::operator(describe, || kernels::inverted_bottleneck(x, parts))
     }
 }

@@ -3,33 +3,36 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::nn::{Conv2d, Conv2dConfig, LayerNorm2d, assert_shape};
+use super::token_conv::TokenConv;
+use crate::kernels::Layout;
+use crate::nn::{LayerNorm, Linear, assert_shape};
 use crate::weights::Weights;
 
 /// `neck` of the checkpoints: 1×1 convolution, norm, 3×3 convolution, norm; neither convolution has a bias.
 #[derive(Module, Debug)]
 pub(super) struct Neck {
     /// `neck.0`
-    conv1: Conv2d,
+    conv1: Linear,
     /// `neck.1`
-    norm1: LayerNorm2d,
+    norm1: LayerNorm,
     /// `neck.2`
-    conv2: Conv2d,
+    conv2: TokenConv,
     /// `neck.3`
-    norm2: LayerNorm2d,
+    norm2: LayerNorm,
 }
 
 impl Neck {
     const EPSILON: f64 = 1e-6;
 
     pub(super) fn load(weights: &Weights<'_>, width: usize, features: usize) -> Self {
-        let conv1 = Conv2dConfig { bias: false, ..Conv2dConfig::new([width, features], 1) };
-        let conv2 = Conv2dConfig { bias: false, padding: 1, ..Conv2dConfig::new([features, features], 3) };
+        let conv1 = weights.scope(0).tensor("weight", [features, width, 1, 1]).reshape([features, width]);
+        let conv2 = weights.scope(2).tensor("weight", [features, features, 3, 3]);
+        let no_bias = Tensor::zeros([features], weights.device());
         Self {
-            conv1: Conv2d::load(&weights.scope(0), conv1),
-            norm1: LayerNorm2d::load(&weights.scope(1), features, Self::EPSILON),
-            conv2: Conv2d::load(&weights.scope(2), conv2),
-            norm2: LayerNorm2d::load(&weights.scope(3), features, Self::EPSILON),
+            conv1: Linear::new(conv1, no_bias.clone()),
+            norm1: LayerNorm::load(&weights.scope(1), features, Self::EPSILON),
+            conv2: TokenConv::new(Layout::ChannelsLast, conv2, no_bias, 1),
+            norm2: LayerNorm::load(&weights.scope(3), features, Self::EPSILON),
         }
     }
 
@@ -37,10 +40,10 @@ impl Neck {
     /// - tokens: `[batch, height, width, channels]`
     /// - output: `[batch, features, height, width]`
     pub(super) fn forward(&self, tokens: Tensor<4>) -> Tensor<4> {
-        let [features, channels, _, _] = self.conv1.weight.dims();
+        let [features, channels] = self.conv1.dims();
         assert_shape!(tokens, [_, _, _, channels]);
-        let x = self.norm1.forward(self.conv1.forward(tokens.permute([0, 3, 1, 2])));
-        let x = self.norm2.forward(self.conv2.forward(x));
+        let x = self.norm1.forward(self.conv1.forward(tokens));
+        let x = self.norm2.forward(self.conv2.forward(x, None)).permute([0, 3, 1, 2]);
         assert_shape!(x, [_, features, _, _]);
         x
     }

@@ -3,13 +3,14 @@
 //! Images are channels-last from the stem on, so that tokens are pixels and a 1×1 convolution is a linear layer.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Int, Tensor};
+use burn::tensor::{DType, Tensor, TensorData};
 
 use super::config::TinyVitConfig;
-use super::conv_bn::{DepthwiseConv, load_conv_bn, load_pointwise};
+use super::conv_bn::{DepthwiseConv, InvertedBottleneck, load_conv_bn};
 use super::neck::Neck;
-use crate::kernels::{self, Position, QkvOrder, WindowAttention};
-use crate::nn::{Activation, Conv2d, Conv2dConfig, LayerNorm, Linear};
+use super::token_conv::TokenConv;
+use crate::kernels::{self, Layout, Position, QkvOrder, WindowAttention};
+use crate::nn::{self, Activation, Conv2dConfig, LayerNorm, Linear};
 use crate::weights::Weights;
 
 /// A convolutional stem and stage, then three stages of windowed attention.
@@ -55,27 +56,29 @@ impl TinyViT {
 #[derive(Module, Debug)]
 struct PatchEmbed {
     /// `seq.0`
-    conv1: Conv2d,
+    conv1: TokenConv,
     /// `seq.2`
-    conv2: Conv2d,
+    conv2: TokenConv,
 }
 
 impl PatchEmbed {
     fn load(weights: &Weights<'_>, width: usize) -> Self {
-        let conv = |index: usize, channels| {
-            let config = Conv2dConfig { stride: 2, padding: 1, ..Conv2dConfig::new(channels, 3) };
+        let conv = |index: usize, layout, channels| {
+            let config = Conv2dConfig::new(channels, 3);
             let (weight, bias) = load_conv_bn(&weights.scope(format_args!("seq.{index}")), config);
-            Conv2d::new(weight, Some(bias), config)
+            TokenConv::new(layout, weight, bias, 2)
         };
-        Self { conv1: conv(0, [3, width / 2]), conv2: conv(2, [width / 2, width]) }
+        Self {
+            conv1: conv(0, Layout::ChannelsFirst, [3, width / 2]),
+            conv2: conv(2, Layout::ChannelsLast, [width / 2, width]),
+        }
     }
 
     /// # Shapes
     /// - images: `[batch, 3, size, size]`
     /// - output: `[batch, size / 4, size / 4, channels]`
     fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        let x = kernels::gelu(self.conv1.forward(images));
-        self.conv2.forward(x).permute([0, 2, 3, 1])
+        self.conv2.forward(self.conv1.forward(images, Some(Activation::Gelu)), None)
     }
 }
 
@@ -103,60 +106,45 @@ impl ConvLayer {
     }
 }
 
-/// Inverted bottleneck: widen, convolve each channel, narrow.
+/// Inverted bottleneck with a residual.
 #[derive(Module, Debug)]
 struct MBConv {
-    conv1: Linear,
-    conv2: DepthwiseConv,
-    conv3: Linear,
+    /// `conv1`, `conv2`, `conv3`
+    convs: InvertedBottleneck,
 }
 
 impl MBConv {
     const EXPANSION: usize = 4;
 
     fn load(weights: &Weights<'_>, width: usize) -> Self {
-        let hidden = Self::EXPANSION * width;
-        Self {
-            conv1: load_pointwise(&weights.scope("conv1"), width, hidden),
-            conv2: DepthwiseConv::load(&weights.scope("conv2"), hidden, 1),
-            conv3: load_pointwise(&weights.scope("conv3"), hidden, width),
-        }
+        Self { convs: InvertedBottleneck::load(weights, [width, Self::EXPANSION * width, width], 1) }
     }
 
     /// # Shapes
     /// - x: `[batch, height, width, channels]`
     /// - output: the same
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = self.conv1.forward_with(x.clone(), Some(Activation::Gelu));
-        let y = self.conv2.forward(y, Some(Activation::Gelu));
-        kernels::gelu(x + self.conv3.forward(y))
+        self.convs.forward_residual(x)
     }
 }
 
 /// Goes to the width of the next stage, and to half the resolution where the stride is 2.
 #[derive(Module, Debug)]
 struct PatchMerging {
-    conv1: Linear,
-    conv2: DepthwiseConv,
-    conv3: Linear,
+    /// `conv1`, `conv2`, `conv3`
+    convs: InvertedBottleneck,
 }
 
 impl PatchMerging {
     fn load(weights: &Weights<'_>, inputs: usize, outputs: usize, stride: usize) -> Self {
-        Self {
-            conv1: load_pointwise(&weights.scope("conv1"), inputs, outputs),
-            conv2: DepthwiseConv::load(&weights.scope("conv2"), outputs, stride),
-            conv3: load_pointwise(&weights.scope("conv3"), outputs, outputs),
-        }
+        Self { convs: InvertedBottleneck::load(weights, [inputs, outputs, outputs], stride) }
     }
 
     /// # Shapes
     /// - x: `[batch, height, width, inputs]`
     /// - output: `[batch, height / stride, width / stride, outputs]`
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = self.conv1.forward_with(x, Some(Activation::Gelu));
-        let x = self.conv2.forward(x, Some(Activation::Gelu));
-        self.conv3.forward(x)
+        self.convs.forward(x)
     }
 }
 
@@ -220,10 +208,7 @@ impl TinyViTBlock {
     /// - x: `[batch, height, width, channels]`
     /// - output: the same
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let attended = self.attn.forward(x.clone());
-        let x = self.local_conv.forward(x + attended, None);
-        let transformed = self.mlp.forward(x.clone());
-        x + transformed
+        self.mlp.add_to(self.local_conv.forward(self.attn.add_to(x)))
     }
 }
 
@@ -233,10 +218,9 @@ struct Attention {
     norm: LayerNorm,
     qkv: Linear,
     proj: Linear,
-    /// `[heads, window²]`, by |Δrow|·window + |Δcolumn|.
-    attention_biases: Param<Tensor<2>>,
-    /// For each pair of tokens the column of `attention_biases`; `[window⁴]`.
-    attention_bias_idxs: Tensor<1, Int>,
+    /// For each head and pair of tokens, `[heads, window², window²]`; checkpoints have `[heads, window²]`, by
+    /// |Δrow|·window + |Δcolumn|.
+    attention_biases: Param<Tensor<3>>,
     window: usize,
 }
 
@@ -247,25 +231,29 @@ impl Attention {
             let (query, key) = (pair / tokens, pair % tokens);
             let rows = (query / window).abs_diff(key / window);
             let columns = (query % window).abs_diff(key % window);
-            (rows * window + columns) as i32
+            rows * window + columns
         };
-        let indices: Vec<i32> = (0..tokens * tokens).map(index).collect();
+        let by_distance = weights.values("attention_biases", &[heads, tokens]);
+        let element = |i: usize| by_distance[i / (tokens * tokens) * tokens + index(i % (tokens * tokens))];
+        let biases: Vec<f32> = (0..heads * tokens * tokens).map(element).collect();
+        let biases = TensorData::new(biases, [heads, tokens, tokens]);
         Self {
             norm: LayerNorm::load(&weights.scope("norm"), width, NORM_EPSILON),
             qkv: Linear::load(&weights.scope("qkv"), width, 3 * width),
             proj: Linear::load(&weights.scope("proj"), width, width),
-            attention_biases: Param::from_tensor(weights.tensor("attention_biases", [heads, tokens])),
-            attention_bias_idxs: Tensor::from_ints(indices.as_slice(), weights.device()),
+            attention_biases: Param::from_tensor(Tensor::from_data(biases, (weights.device(), DType::F32))),
             window,
         }
     }
 
+    /// `x` and what its tokens attend to.
+    ///
     /// # Shapes
     /// - x: `[batch, height, width, channels]`
     /// - output: the same
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+    fn add_to(&self, x: Tensor<4>) -> Tensor<4> {
         let biases = self.attention_biases.val();
-        let [heads, tokens] = biases.dims();
+        let [heads, _, _] = biases.dims();
         // Windows that reach over the edge are filled up with zeros before the norm, which makes its bias of them.
         // Nothing masks them.
         let filling = self.qkv.forward(self.norm.bias.val());
@@ -276,9 +264,8 @@ impl Attention {
             pool: 1,
             precision: self.qkv.precision(),
         };
-        let bias = biases.select(1, self.attention_bias_idxs.clone()).reshape([heads, tokens, tokens]);
-        let qkv = self.qkv.forward(self.norm.forward(x));
-        self.proj.forward(kernels::window_attention(qkv, filling, Position::Dense(bias), attention))
+        let qkv = self.qkv.forward_normed(&self.norm, x.clone());
+        self.proj.add_to(x, kernels::window_attention(qkv, filling, Position::Dense(biases), attention))
     }
 }
 
@@ -288,26 +275,28 @@ const NORM_EPSILON: f64 = 1e-5;
 #[derive(Module, Debug)]
 struct Mlp {
     norm: LayerNorm,
-    fc1: Linear,
-    fc2: Linear,
+    /// `fc1` and `fc2`
+    layers: nn::Mlp,
 }
 
 impl Mlp {
     const RATIO: usize = 4;
 
     fn load(weights: &Weights<'_>, width: usize) -> Self {
+        let widths = [width, Self::RATIO * width, width];
         Self {
             norm: LayerNorm::load(&weights.scope("norm"), width, NORM_EPSILON),
-            fc1: Linear::load(&weights.scope("fc1"), width, Self::RATIO * width),
-            fc2: Linear::load(&weights.scope("fc2"), Self::RATIO * width, width),
+            layers: nn::Mlp::load(weights, ["fc1", "fc2"], widths, Activation::Gelu),
         }
     }
 
+    /// `x` and what this makes of it.
+    ///
     /// # Shapes
     /// - x: `[batch, height, width, channels]`
     /// - output: the same
-    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.fc2.forward(self.fc1.forward_with(self.norm.forward(x), Some(Activation::Gelu)))
+    fn add_to(&self, x: Tensor<4>) -> Tensor<4> {
+        self.layers.add_to(&self.norm, x)
     }
 }
 
