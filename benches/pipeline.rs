@@ -21,8 +21,9 @@ use std::time::{Duration, Instant};
 
 use geosam::{
     Affine, ChipSource, Crs, EncodedImageFeatures, Error, FeatureCacheBuilder, FeatureCacheConfig, FeaturePayload,
-    FeatureTensor, GeoGrid, ModelImage, ModelSpec, ModelType, NoProgress, Osr, Pixels, Preprocess, PromptSession,
-    RasterDataset, RasterOptions, Result, Segmenter, Shape, Tiling, Window, set_cache_size, write_raster,
+    FeatureTensor, GeoGrid, ModelImage, ModelSpec, ModelType, NoProgress, Osr, Pixels, Precision, Preprocess,
+    PromptSession, RasterDataset, RasterOptions, Result, Segmenter, Shape, Tiling, Window, set_cache_size,
+    write_raster,
 };
 
 const RASTER: Shape = Shape::square(8192);
@@ -165,6 +166,7 @@ impl Stub {
             image_size: case.model.image_size(),
             fingerprint: None,
             preprocess: Preprocess::Standard,
+            precision: Precision::F32,
         };
         Self { spec, duration: case.encode, busy: Mutex::new(None) }
     }

@@ -12,7 +12,7 @@ use std::sync::Arc;
 use geosam::{
     Affine, Crs, EncodedImageFeatures, Error, FeaturePayload, FeatureTensor, GeoGrid, LowResLogits, MaskPrompt, Masks,
     MemoryRaster, ModelImage, ModelSpec, ModelType, OnlineQueryCache, OnlineQueryEngine, OnlineQueryOptions,
-    PixelPoint, PixelPrompt, Pixels, Points, PredictOptions, Prediction, Preprocess, PromptSession, Result,
+    PixelPoint, PixelPrompt, Pixels, Points, Precision, PredictOptions, Prediction, Preprocess, PromptSession, Result,
     SameCrsOnly, Segmenter, Shape, VectorizeOptions, WorldPoint, conformance,
 };
 
@@ -34,6 +34,7 @@ impl ColourSegmenter {
                 image_size: 256,
                 fingerprint: None,
                 preprocess: Preprocess::Standard,
+                precision: Precision::F32,
             },
         }
     }

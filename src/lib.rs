@@ -58,10 +58,10 @@ pub use geosam_core::{
     EncodedImageFeatures, Error, FeaturePayload, FeaturePrecision, FeatureStore, FeatureTensor, GeoGrid,
     GridGeoSampler, Label, LowResLogits, MODEL_DEFINITIONS, MaskChoice, MaskFeatures, MaskPolygon, MaskPrompt,
     MaskVectorizer, Masks, MemoryFeatureStore, MemoryRaster, ModelDefinition, ModelImage, ModelSpec, ModelType,
-    NoProgress, PixelAnchor, PixelBox, PixelPoint, PixelPrompt, Pixels, PointColumns, Points, PredictOptions,
-    Prediction, Preprocess, Progress, PromptSession, PromptSet, RasterSample, Result, SameCrsOnly, Segmenter, Shape,
-    Tiling, ValueRange, ValueRangeChoice, VectorizeOptions, Window, WorldPoint, chip_extent_rectangles, conformance,
-    torch_file,
+    NoProgress, PixelAnchor, PixelBox, PixelPoint, PixelPrompt, Pixels, PointColumns, Points, Precision,
+    PredictOptions, Prediction, Preprocess, Progress, PromptSession, PromptSet, RasterSample, Result, SameCrsOnly,
+    Segmenter, Shape, Tiling, ValueRange, ValueRangeChoice, VectorizeOptions, Window, WorldPoint,
+    chip_extent_rectangles, conformance, torch_file,
 };
 pub use geosam_io::{
     BandInfo, FilePrompt, MaskFormat, Osr, OverlayStyle, PromptFileOptions, RasterDataset, RasterInfo, RasterOptions,
@@ -70,8 +70,8 @@ pub use geosam_io::{
 };
 pub use geosam_models::{
     Checkpoint, Container, DeviceChoice, HieraConfig, ImageEncoderConfig, Layout, ModelOptions,
-    PerceptionEncoderConfig, Precision, Recognised, Sam, SamConfig, TensorSource, TinyVitConfig, VitConfig, load_model,
-    recognise, write_checkpoint, write_random_checkpoint,
+    PerceptionEncoderConfig, Recognised, Sam, SamConfig, TensorSource, TinyVitConfig, VitConfig, load_model, recognise,
+    write_checkpoint, write_random_checkpoint,
 };
 pub use geosam_query::{
     FeatureQueryEngine, FeatureQueryOptions, OnlineQueryCache, OnlineQueryEngine, OnlineQueryOptions, QueryResult,

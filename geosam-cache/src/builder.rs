@@ -217,6 +217,7 @@ impl FeatureCacheBuilder {
             origin_checkpoint: spec.checkpoint_path.to_string_lossy().into_owned(),
             fingerprint: spec.fingerprint.clone(),
             preprocess: spec.preprocess,
+            encoder_precision: spec.precision,
             extent,
             chip,
             stride,

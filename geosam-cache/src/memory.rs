@@ -138,7 +138,7 @@ fn size(bytes: usize) -> String {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use geosam_core::{ModelType, Preprocess};
+    use geosam_core::{ModelType, Precision, Preprocess};
 
     use super::*;
 
@@ -151,6 +151,7 @@ mod tests {
             image_size,
             fingerprint: None,
             preprocess: Preprocess::Standard,
+            precision: Precision::F32,
         };
         assert_eq!(image_bytes(Shape::square(1024)), 3 << 20);
         for family in [ModelType::Sam, ModelType::Sam2, ModelType::Sam3] {

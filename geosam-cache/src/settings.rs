@@ -1,6 +1,6 @@
 //! What the chips of a folder were made from, and how.
 
-use geosam_core::{GeoGrid, ModelType, Preprocess, Shape, ValueRange, Window};
+use geosam_core::{GeoGrid, ModelType, Precision, Preprocess, Shape, ValueRange, Window};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -29,6 +29,9 @@ pub struct FolderSettings {
     pub fingerprint: Option<String>,
     /// How chips were prepared for it.
     pub preprocess: Preprocess,
+    /// How exactly they were encoded; f32 where a folder does not say.
+    #[serde(default)]
+    pub encoder_precision: Precision,
     /// The part of the raster that was encoded.
     pub extent: Window,
     /// Size of a chip.

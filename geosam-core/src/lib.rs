@@ -90,7 +90,7 @@ pub use features_file::FeaturePrecision;
 pub use grid::{GeoGrid, PixelAnchor};
 pub use image::ModelImage;
 pub use memory_raster::MemoryRaster;
-pub use model::{MODEL_DEFINITIONS, ModelDefinition, ModelSpec, ModelType, Preprocess};
+pub use model::{MODEL_DEFINITIONS, ModelDefinition, ModelSpec, ModelType, Precision, Preprocess};
 pub use points::{Label, Points};
 pub use points_table::PointColumns;
 pub use progress::{CancelFlag, NoProgress, Progress};

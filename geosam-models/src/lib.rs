@@ -52,7 +52,6 @@ mod kernels;
 mod load;
 mod nn;
 mod postprocess;
-mod precision;
 mod preprocess;
 pub mod profile;
 mod random_checkpoint;
@@ -65,7 +64,6 @@ mod weights;
 pub use checkpoint::{Checkpoint, Container, Layout, RandomWeights, Recognised, recognise, write_checkpoint};
 pub use device::DeviceChoice;
 pub use load::{ModelOptions, load_model};
-pub use precision::Precision;
 #[doc(hidden)]
 pub use preprocess::network_input;
 pub use random_checkpoint::write_random_checkpoint;

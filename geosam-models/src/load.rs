@@ -2,11 +2,10 @@
 
 use std::path::Path;
 
-use geosam_core::{ModelSpec, Preprocess, Result};
+use geosam_core::{ModelSpec, Precision, Preprocess, Result};
 
 use crate::checkpoint::Checkpoint;
 use crate::device::DeviceChoice;
-use crate::precision::Precision;
 use crate::segmenter::Sam;
 use crate::weights::TensorSource;
 
@@ -53,6 +52,7 @@ fn spec(checkpoint: &Checkpoint, options: &ModelOptions) -> Result<ModelSpec> {
         image_size: recognised.config.image_size(),
         fingerprint: Some(checkpoint.fingerprint()?),
         preprocess: options.preprocess,
+        precision: options.precision,
     })
 }
 

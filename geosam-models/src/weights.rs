@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use geosam_core::{Error, Result};
 
-use crate::precision::Precision;
+use geosam_core::Precision;
 
 /// Where tensors come from: a checkpoint file, or a seeded generator.
 pub trait TensorSource: std::fmt::Debug {

@@ -3,8 +3,8 @@
 use geosam_core::{
     Affine, CancelFlag, ChipSource, Crs, EncodedImageFeatures, Error, FeaturePayload, FeatureTensor, GeoGrid,
     LowResLogits, Masks, MemoryFeatureStore, MemoryRaster, ModelImage, ModelSpec, ModelType, NoProgress, PixelPrompt,
-    Pixels, PredictOptions, Prediction, Preprocess, Progress, PromptSession, RasterSample, Result, SameCrsOnly,
-    Segmenter, Shape, ValueRange, ValueRangeChoice, Window, WorldPoint, conformance,
+    Pixels, Precision, PredictOptions, Prediction, Preprocess, Progress, PromptSession, RasterSample, Result,
+    SameCrsOnly, Segmenter, Shape, ValueRange, ValueRangeChoice, Window, WorldPoint, conformance,
 };
 
 fn raster(pixels: Pixels) -> MemoryRaster {
@@ -57,6 +57,7 @@ fn spec(model_type: ModelType) -> ModelSpec {
         image_size: 64,
         fingerprint: None,
         preprocess: Preprocess::Standard,
+        precision: Precision::F32,
     }
 }
 

@@ -5,9 +5,9 @@ use burn::tensor::Tensor;
 
 use super::{Activation, LayerNorm, assert_shape};
 use crate::kernels::{self, Affine, PackedMatrix, Weight};
-use crate::precision::Precision;
 use crate::profile;
 use crate::weights::Weights;
+use geosam_core::Precision;
 
 /// `y = x Wᵀ + b`.
 #[derive(Module, Debug)]

@@ -69,6 +69,7 @@ impl Sam {
             image_size: config.image_size(),
             fingerprint: None,
             preprocess: options.preprocess,
+            precision: options.precision,
         };
         Self::load(source, config, spec, options)
     }

@@ -7,8 +7,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use geosam_cache::{FeatureCacheBuilder, FeatureCacheConfig};
 use geosam_core::{
     Affine, ChipRecord, ChipSource, EncodedImageFeatures, Error, FeaturePayload, FeatureTensor, GeoGrid, ModelImage,
-    ModelSpec, ModelType, Pixels, Preprocess, Progress, PromptSession, RasterSample, Result, SameCrsOnly, Segmenter,
-    Shape, ValueRange, ValueRangeChoice, Window,
+    ModelSpec, ModelType, Pixels, Precision, Preprocess, Progress, PromptSession, RasterSample, Result, SameCrsOnly,
+    Segmenter, Shape, ValueRange, ValueRangeChoice, Window,
 };
 
 /// Side of the fake model's input.
@@ -95,6 +95,7 @@ impl FakeModel {
             image_size: IMAGE_SIZE,
             fingerprint: Some("f00d".to_string()),
             preprocess: Preprocess::Standard,
+            precision: Precision::F32,
         };
         Self { spec, fail_at: None, encoded: AtomicUsize::new(0) }
     }

@@ -10,7 +10,7 @@ use crate::kernels::buffer::{self, Buffer};
 use crate::kernels::matmul::{Matrix, Threads, add_matmul, matmul_transposed};
 use crate::kernels::online_softmax::OnlineSoftmax;
 use crate::kernels::simd::vectorised;
-use crate::precision::Precision;
+use geosam_core::Precision;
 
 /// Queries of a tile. With [`KEYS`] it bounds the logits in memory to half a mebibyte for each core, which the second
 /// level cache holds.

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use geosam_core::{
     Affine, ChipRecord, ChipSource, EncodedImageFeatures, Error, FeaturePayload, FeatureStore, FeatureTensor, GeoGrid,
     Label, LowResLogits, Masks, MemoryFeatureStore, ModelImage, ModelSpec, ModelType, PixelPrompt, Pixels, Points,
-    PredictOptions, Prediction, Preprocess, PromptSession, PromptSet, RasterSample, Result, Segmenter, Shape,
-    ValueRange, ValueRangeChoice, Window, WorldPoint,
+    Precision, PredictOptions, Prediction, Preprocess, PromptSession, PromptSet, RasterSample, Result, Segmenter,
+    Shape, ValueRange, ValueRangeChoice, Window, WorldPoint,
 };
 
 /// Side of the fake model's input, and of its chips.
@@ -52,6 +52,7 @@ impl FakeModel {
             image_size: SIDE,
             fingerprint: Some("f00d".to_string()),
             preprocess: Preprocess::Standard,
+            precision: Precision::F32,
         };
         Arc::new(Self { spec, encoded: 0.into(), opened: 0.into(), calls: Arc::default() })
     }
