@@ -7,8 +7,8 @@ use super::matmul::Threads;
 
 /// Weights of at most this many values are packed in no time: every core goes through them with its own rows.
 const SMALL_WEIGHTS: usize = 1 << 18;
-/// A core's own rows if nothing is packed.
-const UNPACKED: usize = 256;
+/// A core's own rows if nothing is packed: so few that what they become stays in the second level cache.
+const UNPACKED: usize = 128;
 /// Values of a core's own rows: half of a second level cache of a mebibyte.
 const OWN: usize = 1 << 17;
 /// Rows that all cores work on together if the weights are large. They are packed anew for each such chunk, which costs
