@@ -74,8 +74,9 @@ impl Default for FeatureCacheConfig {
 /// it is the no-data value.
 ///
 /// Chips are read ahead and written behind on threads of their own while the calling thread encodes, within
-/// [`FeatureCacheConfig::max_memory`]. They are encoded in row-major order. What is done stays done: the manifest is brought up to date as the work proceeds, and at its end, after an error and after a
-/// cancellation too. The next run with the same settings continues there.
+/// [`FeatureCacheConfig::max_memory`]. They are encoded in row-major order. What is done stays done: the manifest is
+/// brought up to date as the work proceeds, and at its end, after an error and after a cancellation too. The next run with
+/// the same settings continues there.
 #[derive(Debug)]
 pub struct FeatureCacheBuilder {
     source: Arc<dyn ChipSource>,

@@ -5,8 +5,8 @@
 //! ```
 //!
 //! `PIXELS` holds `[bands, height, width]` row-major, little-endian, of NumPy's type `DTYPE`. `OUT` receives
-//! `[3, side, side]` f32, little-endian, of the family's side; the parity checks compare it with what Python's networks receive. Bytes are
-//! taken as they are and other types are stretched by their own minimum and maximum, in both modes.
+//! `[3, side, side]` f32, little-endian, of the family's side; the parity checks compare it with what Python's networks
+//! receive. Bytes are taken as they are and other types are stretched by their own minimum and maximum, in both modes.
 
 use std::error::Error;
 

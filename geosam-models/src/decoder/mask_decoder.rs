@@ -1,7 +1,8 @@
 //! Masks and their quality from image features and prompt tokens.
 //!
-//! Upstream: `segment_anything/modeling/mask_decoder.py`, `sam2/modeling/sam/mask_decoder.py`. Images stay token-major, `[batch, pixels, channels]`, from
-//! end to end, so that every layer is a matrix product; only the finished masks are put in rows and columns.
+//! Upstream: `segment_anything/modeling/mask_decoder.py`, `sam2/modeling/sam/mask_decoder.py`. Images stay token-major,
+//! `[batch, pixels, channels]`, from end to end, so that every layer is a matrix product; only the finished masks are put
+//! in rows and columns.
 
 use burn::module::{Module, Param};
 use burn::tensor::{Tensor, activation};

@@ -42,8 +42,8 @@ impl Sam {
     /// demonstrations and timings; equal configurations and seeds give equal weights.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for a configuration that is no SAM: sides that are not multiples of 16 pixels, or a
-    /// width that the decoder cannot split among its heads.
+    /// [`Error::InvalidArgument`] for a configuration that is no SAM: a side that is not a whole number of patches (16
+    /// pixels, with SAM 3 14), or features that the decoder cannot split among its heads.
     pub fn random(config: &SamConfig, seed: u64, options: &ModelOptions) -> Result<Self> {
         Self::random_from(&RandomWeights::new(seed), config, seed, options)
     }
