@@ -16,6 +16,10 @@ use super::softmax::softmax_rows;
 /// Image tokens of a chunk: half a mebibyte with their positions at a width of 256.
 const TOKENS: usize = 256;
 
+/// Chunks that one core attends to in a row. Which tokens are summed together, and in which order, must not depend on
+/// how many cores there are and which of them is free: the same prompt has the same answer to the bit.
+const CHUNKS: usize = 2;
+
 /// softmax(q (x + position)ᵀ) x: queries attend to image tokens. Cores share the image tokens, not the queries, and
 /// bring together at the end what they have found.
 ///
@@ -33,8 +37,9 @@ pub(crate) fn attend_to_image(queries: Tensor<3>, x: Tensor<3>, position: Tensor
     };
     let q = Matrix::new(q.values(), width);
     let chunks = values.values().par_chunks(TOKENS * width).zip(positions.values().par_chunks(TOKENS * width));
-    let found = chunks.fold(|| Found::nothing(count, width), |found, (x, position)| found.and(q, x, position));
-    let found = found.reduce(|| Found::nothing(count, width), Found::merge);
+    let nothing = || Found::nothing(count, width);
+    let parts = chunks.fold_chunks(CHUNKS, nothing, |found, (x, position)| found.and(q, x, position));
+    let found = parts.collect::<Vec<_>>().into_iter().fold(nothing(), Found::merge);
     buffer::tensor(found.finish(width), [1, count, width])
 }
 
@@ -90,7 +95,7 @@ fn add(sum: &mut [f32], a: &[f32], b: &[f32]) {
     }
 }
 
-/// What one core has seen of the keys.
+/// What has been seen of the keys.
 struct Found {
     softmax: Vec<OnlineSoftmax>,
     /// `[queries, width]`
@@ -168,6 +173,18 @@ mod tests {
             let error = relative_error(attend_to_image(q, x, position), &expected);
             assert!(error < TOLERANCE, "{queries} {tokens} {width}: {error}");
         }
+    }
+
+    #[test]
+    fn attention_to_the_image_does_not_depend_on_the_cores() {
+        let [q, x, position] =
+            [("q", 56), ("x", 5184), ("position", 5184)].map(|(name, rows)| input(name, [1, rows, 64], 0.2));
+        let on = |cores| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(cores).build().expect("threads");
+            pool.install(|| values(attend_to_image(q.clone(), x.clone(), position.clone())))
+        };
+        let one = on(1);
+        assert!([2, 3, 7].into_iter().all(|cores| on(cores) == one));
     }
 
     #[test]
