@@ -24,7 +24,7 @@ check: setup ## Formatting, lints, documentation and layering, with warnings den
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --workspace --no-deps
 	scripts/check-layering
 
-parity: setup ## Compare with live Python geosam, segment-anything and Hugging Face (builds a 7 GB Python environment)
+parity: setup ## Compare with live Python geosam, segment-anything and Hugging Face (a Python environment of 7 GB, checkpoints of 20 GB)
 	tests/parity/setup.sh
 	$(CARGO) build --locked --workspace --bins --examples
 	$(GEOSAM_REFERENCE_ENV)/bin/python tests/parity/parity.py

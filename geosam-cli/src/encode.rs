@@ -113,7 +113,7 @@ fn print_summary(report: &BuildReport) {
     print_line(&parts.join(", "));
     let t = report.timings;
     print_line(&format!(
-        "{:.1} s: encoding {:.1} s, waiting for chips {:.1} s; beside it reading {:.1} s, preparing {:.1} s, writing {:.1} s",
+        "{:.1} s: encoding {:.1} s, encoder idle {:.1} s; beside it reading {:.1} s, preparing {:.1} s, writing {:.1} s",
         t.wall.as_secs_f64(),
         t.encode.as_secs_f64(),
         t.encoder_idle().as_secs_f64(),

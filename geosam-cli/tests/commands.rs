@@ -47,7 +47,7 @@ fn encoding_keeps_to_the_memory_it_is_given_and_says_where_the_time_went() {
     assert!((seconds("encode") + seconds("encoder_idle") - seconds("wall")).abs() < 1e-6);
 
     let said = w.ok("encode scene.tif --checkpoint CKPT --out others");
-    for word in ["24 of 24 chips encoded", "encoding", "waiting", "reading", "preparing", "writing"] {
+    for word in ["24 of 24 chips encoded", "encoding", "encoder idle", "reading", "preparing", "writing"] {
         assert!(said.contains(word), "{said}");
     }
 }

@@ -5,9 +5,7 @@ use std::collections::HashSet;
 use std::path::PathBuf;
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use geosam_core::{Error, Result};
-
-use geosam_core::Precision;
+use geosam_core::{Error, Precision, Result};
 
 /// Where tensors come from: a checkpoint file, or a seeded generator.
 pub trait TensorSource: std::fmt::Debug {

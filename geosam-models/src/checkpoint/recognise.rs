@@ -160,13 +160,14 @@ fn detector_alone(path: &Path) -> Error {
 }
 
 /// SAM 2.1 has tensors for video that SAM 2 lacks. Files without any video tensors cannot be told apart by content;
-/// there the file's name decides.
+/// there the name of the file or of its folder decides, as in `sam2.1-hiera-tiny/model.safetensors`.
 fn is_sam21(path: &Path, index: &TensorIndex<'_>) -> bool {
     if index.has("no_obj_embed_spatial") || index.has("obj_ptr_tpos_proj.") {
         return true;
     }
-    let name = path.file_name().map(|name| name.to_string_lossy().to_lowercase()).unwrap_or_default();
-    !index.has("memory_encoder.") && name.contains("sam2.1")
+    let named =
+        |path: &Path| path.file_name().is_some_and(|name| name.to_string_lossy().to_lowercase().contains("sam2.1"));
+    !index.has("memory_encoder.") && (named(path) || path.parent().is_some_and(named))
 }
 
 /// The type of most of the values.

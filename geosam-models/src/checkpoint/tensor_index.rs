@@ -45,6 +45,7 @@ impl TensorIndex<'_> {
             patch,
             width,
             depth,
+            // None where a head is wider than all of them, which is refused when the model is made.
             heads: width / head_width,
             global_attention,
             window: window.unwrap_or_else(|| VitConfig::vit_b().window),
@@ -79,7 +80,7 @@ impl TensorIndex<'_> {
     pub(super) fn hiera_config(&self) -> Result<HieraConfig> {
         let [width, ..] = self.shape::<4>("image_encoder.trunk.patch_embed.proj.weight")?;
         let depth = self.count("image_encoder.trunk.blocks.")?;
-        let known = HieraConfig::known().into_iter().find(|known| (known.width, known.depth()) == (width, depth));
+        let known = HieraConfig::known().find(|known| (known.width, known.depth()) == (width, depth));
         known.ok_or_else(|| self.unpublished("SAM 2", width, depth))
     }
 

@@ -21,7 +21,7 @@ impl Buffer {
 }
 
 /// Whether `x` is an `f32` tensor of the Flex backend that records no gradients.
-pub(super) fn on_cpu<const D: usize>(x: &Tensor<D>) -> bool {
+pub(crate) fn on_cpu<const D: usize>(x: &Tensor<D>) -> bool {
     x.dtype() == DType::F32 && x.clone().try_into_primitive::<Flex>().is_ok()
 }
 

@@ -24,6 +24,7 @@ mod window_attention;
 
 pub(crate) use activation::gelu;
 pub(crate) use bf16::PackedMatrix;
+pub(crate) use buffer::on_cpu;
 pub(crate) use cross_attention::{AttentionToPrompt, attend_to_image, attend_to_prompt};
 pub(crate) use depthwise_conv::{Depthwise, depthwise_conv3x3};
 pub(crate) use inverted_bottleneck::{InvertedBottleneck, inverted_bottleneck};

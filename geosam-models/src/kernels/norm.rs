@@ -5,7 +5,7 @@ use burn::tensor::{Tensor, module};
 use super::buffer::Buffer;
 use super::simd::{LANES, vectorised};
 
-/// What [`Rows`](super::rows) normalise with before they are used: weight and bias `[width]`.
+/// What kernels normalise rows with before they use them: weight and bias `[width]`.
 #[derive(Clone, Debug)]
 pub(crate) struct Norm {
     pub(crate) weight: Tensor<1>,

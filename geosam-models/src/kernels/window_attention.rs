@@ -3,10 +3,10 @@
 mod tiled;
 
 use burn::tensor::{Int, Tensor, activation};
+use geosam_core::Precision;
 
 use crate::nn::assert_shape;
 use crate::profile;
-use geosam_core::Precision;
 
 /// How a fused projection lays out the queries, keys and values of its heads.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,13 +20,12 @@ pub(crate) struct Conv2dConfig {
     pub(crate) padding: usize,
     /// Channel groups; as many as channels for a depthwise convolution.
     pub(crate) groups: usize,
-    pub(crate) bias: bool,
 }
 
 impl Conv2dConfig {
-    /// Stride 1, no padding, one group, with bias.
+    /// Stride 1, no padding, one group.
     pub(crate) const fn new(channels: [usize; 2], kernel: usize) -> Self {
-        Self { channels, kernel, stride: 1, padding: 0, groups: 1, bias: true }
+        Self { channels, kernel, stride: 1, padding: 0, groups: 1 }
     }
 
     /// Shape of the weight, `[outputs, inputs of a group, kernel, kernel]`.
@@ -35,48 +34,41 @@ impl Conv2dConfig {
     }
 }
 
-/// Convolution of an image, weights as in PyTorch.
+/// Convolution of an image, with a bias, weights as in PyTorch.
 #[derive(Module, Debug)]
 pub(crate) struct Conv2d {
     /// `[outputs, inputs of a group, kernel, kernel]`.
-    pub(crate) weight: Param<Tensor<4>>,
-    pub(crate) bias: Option<Param<Tensor<1>>>,
+    weight: Param<Tensor<4>>,
+    bias: Param<Tensor<1>>,
     #[module(skip)]
     config: Conv2dConfig,
 }
 
 impl Conv2d {
     pub(crate) fn load(weights: &Weights<'_>, config: Conv2dConfig) -> Self {
-        let weight = weights.tensor("weight", config.weight_shape());
-        let bias = config.bias.then(|| weights.tensor("bias", [config.channels[1]]));
-        Self::new(weight, bias, config)
+        let [_, outputs] = config.channels;
+        Self::new(weights.tensor("weight", config.weight_shape()), weights.tensor("bias", [outputs]), config)
     }
 
-    pub(crate) fn new(weight: Tensor<4>, bias: Option<Tensor<1>>, config: Conv2dConfig) -> Self {
-        Self { weight: Param::from_tensor(weight), bias: bias.map(Param::from_tensor), config }
+    fn new(weight: Tensor<4>, bias: Tensor<1>, config: Conv2dConfig) -> Self {
+        Self { weight: Param::from_tensor(weight), bias: Param::from_tensor(bias), config }
     }
 
     /// This with more bias, `[outputs]`.
     pub(crate) fn with_bias_added(&self, bias: Tensor<1>) -> Self {
-        let bias = match &self.bias {
-            Some(present) => present.val() + bias,
-            None => bias,
-        };
-        Self::new(self.weight.val(), Some(bias), self.config)
+        Self::new(self.weight.val(), self.bias.val() + bias, self.config)
     }
 
-    /// This, with a bias, and then a linear layer at every pixel, in one.
+    /// This and then a linear layer at every pixel, in one.
     pub(crate) fn then(&self, next: &Linear) -> Self {
         let Conv2dConfig { channels: [inputs, outputs], kernel, groups, .. } = self.config;
-        let columns = inputs / groups * kernel * kernel;
-        let bias = self.bias.as_ref().map(Param::val).expect("the convolution has a bias");
         // The columns of a kernel are so many inputs, as far as the outputs are concerned.
-        let flat = self.weight.val().reshape([outputs, columns]);
+        let flat = self.weight.val().reshape([outputs, inputs / groups * kernel * kernel]);
         let weight = next.weight.val().matmul(flat);
         let [outputs, _] = weight.dims();
-        let bias = next.forward(bias.unsqueeze::<2>()).squeeze_dim::<1>(0);
+        let bias = next.forward(self.bias.val().unsqueeze::<2>()).squeeze_dim::<1>(0);
         let config = Conv2dConfig { channels: [inputs, outputs], ..self.config };
-        Self::new(weight.reshape(config.weight_shape()), Some(bias), config)
+        Self::new(weight.reshape(config.weight_shape()), bias, config)
     }
 
     /// # Shapes
@@ -92,7 +84,7 @@ impl Conv2d {
             let products = batch * height * width * kernel * kernel * inputs * outputs / groups;
             (format!("conv {kernel}×{kernel} {inputs} → {outputs}"), 2.0 * products as f64)
         };
-        let run = || module::conv2d(x, self.weight.val(), self.bias.as_ref().map(Param::val), options);
+        let run = || module::conv2d(x, self.weight.val(), Some(self.bias.val()), options);
         profile::operator(describe, run)
     }
 }

@@ -2,12 +2,12 @@
 
 use burn::module::{Module, Param};
 use burn::tensor::Tensor;
+use geosam_core::Precision;
 
 use super::{Activation, LayerNorm, assert_shape};
 use crate::kernels::{self, Affine, PackedMatrix, Weight};
 use crate::profile;
 use crate::weights::Weights;
-use geosam_core::Precision;
 
 /// `y = x Wᵀ + b`.
 #[derive(Module, Debug)]
@@ -21,12 +21,12 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
-    /// In the precision that is asked for.
+    /// In the precision that is asked for, where the device has it.
     pub(crate) fn load(weights: &Weights<'_>, inputs: usize, outputs: usize) -> Self {
         let linear = Self::new(weights.tensor("weight", [outputs, inputs]), weights.tensor("bias", [outputs]));
         match weights.precision() {
-            Precision::F32 => linear,
-            Precision::Bf16 => linear.packed(),
+            Precision::Bf16 if kernels::on_cpu(&linear.weight.val()) => linear.packed(),
+            _ => linear,
         }
     }
 
@@ -63,11 +63,13 @@ impl Linear {
 
     /// This with more bias, `[outputs]`.
     pub(crate) fn with_bias_added(&self, bias: Tensor<1>) -> Self {
+        assert!(self.packed.is_none(), "packed layers are what they are");
         Self::new(self.weight.val(), self.bias.val() + bias)
     }
 
-    /// This and then `next`, in one.
+    /// This and then `next`, in one; neither is packed.
     pub(crate) fn then(&self, next: &Self) -> Self {
+        assert!(self.packed.is_none() && next.packed.is_none(), "packed layers are what they are");
         let bias = next.forward(self.bias.val().unsqueeze::<2>()).squeeze_dim::<1>(0);
         Self::new(next.weight.val().matmul(self.weight.val()), bias)
     }

@@ -1,5 +1,7 @@
 //! Tensors that nothing here runs, but that Python systems insist on: their names and shapes.
 
+use crate::sam::TinyVitConfig;
+use crate::sam2::HieraConfig;
 use crate::segmenter::{ImageEncoderConfig, SamConfig};
 
 /// Name, in which `#` stands for the number of a module, how many modules there are, and shape. A `.weight` has a
@@ -55,10 +57,9 @@ const VIDEO: [Pattern; 38] = [
 
 /// Names and shapes of the tensors beside those of the network. Sizes that were never published have none.
 pub(super) fn tensors(config: &SamConfig) -> impl Iterator<Item = (String, Vec<usize>)> {
-    let is_published = config.image_size() == config.model_type().image_size();
     let patterns: &[Pattern] = match &config.image_encoder {
-        ImageEncoderConfig::Tiny(_) if is_published => &CLASSIFIER,
-        ImageEncoderConfig::Hiera(_) if is_published => &VIDEO,
+        ImageEncoderConfig::Tiny(tiny) if *tiny == TinyVitConfig::mobile() => &CLASSIFIER,
+        ImageEncoderConfig::Hiera(hiera) if HieraConfig::published().contains(hiera) => &VIDEO,
         _ => &[],
     };
     let modules = patterns.iter().flat_map(|(name, count, shape)| {

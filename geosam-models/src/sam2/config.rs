@@ -29,28 +29,28 @@ impl HieraConfig {
     /// 27 million parameters.
     #[must_use]
     pub fn tiny() -> Self {
-        Self::published(96, 1, [1, 2, 7, 2], [5, 7, 9])
+        Self::of_sizes(96, 1, [1, 2, 7, 2], [5, 7, 9])
     }
 
     /// 34 million parameters.
     #[must_use]
     pub fn small() -> Self {
-        Self::published(96, 1, [1, 2, 11, 2], [7, 10, 13])
+        Self::of_sizes(96, 1, [1, 2, 11, 2], [7, 10, 13])
     }
 
     /// 69 million parameters.
     #[must_use]
     pub fn base_plus() -> Self {
-        Self { position_grid: 14, ..Self::published(112, 2, [2, 3, 16, 3], [12, 16, 20]) }
+        Self { position_grid: 14, ..Self::of_sizes(112, 2, [2, 3, 16, 3], [12, 16, 20]) }
     }
 
     /// 212 million parameters.
     #[must_use]
     pub fn large() -> Self {
-        Self { windows: [8, 4, 16, 8], ..Self::published(144, 2, [2, 6, 36, 4], [23, 33, 43]) }
+        Self { windows: [8, 4, 16, 8], ..Self::of_sizes(144, 2, [2, 6, 36, 4], [23, 33, 43]) }
     }
 
-    fn published(width: usize, heads: usize, depths: [usize; 4], global_attention: [usize; 3]) -> Self {
+    fn of_sizes(width: usize, heads: usize, depths: [usize; 4], global_attention: [usize; 3]) -> Self {
         Self {
             image_size: 1024,
             width,
@@ -75,12 +75,17 @@ impl HieraConfig {
             image_size: 128,
             windows: [8, 4, 6, 3],
             global_attention: vec![4],
-            ..Self::published(16, 1, [1, 2, 3, 1], [0; 3])
+            ..Self::of_sizes(16, 1, [1, 2, 3, 1], [0; 3])
         }
     }
 
     /// Every architecture that there are checkpoints of, to be recognised by their tensors' shapes.
-    pub(crate) fn known() -> [Self; 5] {
-        [Self::tiny(), Self::small(), Self::base_plus(), Self::large(), Self::miniature()]
+    pub(crate) fn known() -> impl Iterator<Item = Self> {
+        Self::published().into_iter().chain([Self::miniature()])
+    }
+
+    /// Those with published weights.
+    pub(crate) fn published() -> [Self; 4] {
+        [Self::tiny(), Self::small(), Self::base_plus(), Self::large()]
     }
 }

@@ -1,10 +1,16 @@
 //! Architecture of a model: which image encoder it has. The rest follows from that.
 
-use geosam_core::{ModelDefinition, ModelType, Result};
+use geosam_core::{Error, ModelDefinition, ModelType, Result};
 
+use crate::decoder::TwoWayTransformerConfig;
 use crate::sam::{TinyVitConfig, VitConfig};
 use crate::sam2::HieraConfig;
 use crate::sam3::PerceptionEncoderConfig;
+
+/// Channels of a token beyond this are no network but a forged file; the widest published has 1280.
+const MAX_WIDTH: usize = 8192;
+/// Pixels likewise; the largest published has 1024.
+const MAX_IMAGE_SIZE: usize = 4096;
 
 /// Architecture of a promptable SAM: its image encoder. Prompt encoder and mask decoder are SAM's behind SAM's encoders
 /// and SAM 2's behind the others.
@@ -143,6 +149,52 @@ impl SamConfig {
         self.image_encoder.image_size()
     }
 
+    /// Refuses what is no network, and what no machine could hold: sizes may come from a forged file.
+    pub(crate) fn validate(&self) -> Result<()> {
+        let image_size = self.image_size();
+        let (square, width, heads, window) = match &self.image_encoder {
+            ImageEncoderConfig::Vit(config) => {
+                check("patch", config.patch == ModelType::Sam.patch_size(), "16 pixels", &config.patch)?;
+                (config.patch, config.width, config.heads, config.window)
+            }
+            ImageEncoderConfig::Tiny(config) => {
+                for (stage, heads) in config.heads.into_iter().enumerate() {
+                    check_heads(config.widths[stage + 1], heads, 1)?;
+                    check_side("window", config.windows[stage], image_size)?;
+                }
+                (16, config.widths[0], 1, 1)
+            }
+            ImageEncoderConfig::Hiera(config) => {
+                check(
+                    "depths",
+                    !config.depths.contains(&0),
+                    "a block in every stage",
+                    &format!("{:?}", config.depths),
+                )?;
+                for (stage, &window) in config.windows.iter().enumerate() {
+                    check_side("window", window, image_size)?;
+                    check("window", stage == 3 || window.is_multiple_of(2), "an even side before a stage", &window)?;
+                }
+                check_side("position grid", config.position_grid, image_size)?;
+                (32, config.width, config.heads, config.windows[0])
+            }
+            ImageEncoderConfig::Perception(config) => {
+                check("patch", config.patch == ModelType::Sam3.patch_size(), "14 pixels", &config.patch)?;
+                check_heads(config.width, config.heads, 4)?;
+                check_side("position grid", config.position_grid, image_size)?;
+                check("perceptron width", (1..=4 * MAX_WIDTH).contains(&config.mlp), "at least 1", &config.mlp)?;
+                (config.patch, config.width, config.heads, config.window)
+            }
+        };
+        let whole = image_size > 0 && image_size <= MAX_IMAGE_SIZE && image_size.is_multiple_of(square);
+        check("image size", whole, &format!("a multiple of {square} pixels, at most {MAX_IMAGE_SIZE}"), &image_size)?;
+        check_heads(width, heads, 1)?;
+        check_side("window", window, image_size)?;
+        let (features, heads) = (self.prompt_embed_dim(), 2 * TwoWayTransformerConfig::HEADS);
+        let split = features > 0 && features <= MAX_WIDTH && features.is_multiple_of(heads);
+        check("features", split, &format!("a multiple of {heads} channels, at most {MAX_WIDTH}"), &features)
+    }
+
     /// Width of image features, prompts and mask decoder; 256 in every published model.
     #[must_use]
     pub fn prompt_embed_dim(&self) -> usize {
@@ -153,6 +205,22 @@ impl SamConfig {
             ImageEncoderConfig::Perception(config) => config.features,
         }
     }
+}
+
+fn check(parameter: &'static str, holds: bool, expected: &str, found: &dyn std::fmt::Display) -> Result<()> {
+    if holds { Ok(()) } else { Err(Error::invalid_argument(parameter, expected, found.to_string())) }
+}
+
+/// Every head has a multiple of `unit` channels.
+fn check_heads(width: usize, heads: usize, unit: usize) -> Result<()> {
+    let split = heads > 0 && width > 0 && width <= MAX_WIDTH && width.is_multiple_of(unit * heads);
+    let expected = format!("a multiple of {unit} channels for each of the heads, at most {MAX_WIDTH}");
+    check("width", split, &expected, &format!("{width} channels for {heads} heads"))
+}
+
+/// A side of something that lies within the image.
+fn check_side(parameter: &'static str, side: usize, image_size: usize) -> Result<()> {
+    check(parameter, (1..=image_size).contains(&side), "at least 1, and no more than the image has", &side)
 }
 
 /// Architecture of the image encoder.

@@ -77,23 +77,17 @@ impl Sam {
     /// A model whose weights come from `source`.
     ///
     /// # Errors
-    /// [`Error::CheckpointMismatch`] if they do not fit, read errors as they come.
+    /// [`Error::InvalidArgument`] for a configuration that is no network, [`Error::CheckpointMismatch`] if the weights do
+    /// not fit, read errors as they come.
     pub(crate) fn load(
         source: &dyn TensorSource,
         config: &SamConfig,
         spec: ModelSpec,
         options: &ModelOptions,
     ) -> Result<Self> {
+        config.validate()?;
         let (width, image_size) = (config.prompt_embed_dim(), config.image_size());
-        let patch = spec.model_type.patch_size();
-        if image_size == 0 || !image_size.is_multiple_of(patch) {
-            return Err(Error::invalid_argument("image size", format!("a multiple of {patch} pixels"), image_size));
-        }
-        if width == 0 || !width.is_multiple_of(2 * TwoWayTransformerConfig::HEADS) {
-            let expected = format!("a multiple of {} channels", 2 * TwoWayTransformerConfig::HEADS);
-            return Err(Error::invalid_argument("features", expected, width));
-        }
-        let grid = image_size / patch;
+        let grid = image_size / spec.model_type.patch_size();
         let names = DecoderNames::of(spec.model_type);
         let generation = match spec.model_type {
             ModelType::Sam => Generation::Sam,

@@ -1,8 +1,11 @@
 #![allow(clippy::unwrap_used)]
 
-use geosam_core::{Label, MaskPrompt, PixelBox, PixelPoint, PixelPrompt, PredictOptions, Preprocess, conformance};
+use geosam_core::{
+    Label, MaskPrompt, PixelBox, PixelPoint, PixelPrompt, Precision, PredictOptions, Preprocess, conformance,
+};
 
 use super::*;
+use crate::{HieraConfig, PerceptionEncoderConfig, VitConfig};
 
 fn model() -> Sam {
     Sam::random(&SamConfig::small(), 1, &ModelOptions::default()).unwrap()
@@ -111,11 +114,60 @@ fn unusable_prompts_are_refused() {
 
 #[test]
 fn configurations_that_are_no_sam_are_refused() {
-    let ImageEncoderConfig::Vit(vit) = SamConfig::small().image_encoder else { unreachable!() };
-    for (image_size, features) in [(100, 256), (128, 24), (0, 256)] {
-        let vit = crate::sam::VitConfig { image_size, features, ..vit.clone() };
-        let config = SamConfig { image_encoder: ImageEncoderConfig::Vit(vit) };
-        let model = Sam::random(&config, 0, &ModelOptions::default());
-        assert!(matches!(model, Err(Error::InvalidArgument { .. })), "{image_size} {features}");
+    let vit = |change: fn(&mut VitConfig)| {
+        let ImageEncoderConfig::Vit(mut vit) = SamConfig::small().image_encoder else { unreachable!() };
+        change(&mut vit);
+        ImageEncoderConfig::Vit(vit)
+    };
+    let hiera = |change: fn(&mut HieraConfig)| {
+        let ImageEncoderConfig::Hiera(mut hiera) = SamConfig::small_sam2().image_encoder else { unreachable!() };
+        change(&mut hiera);
+        ImageEncoderConfig::Hiera(hiera)
+    };
+    let perception = |change: fn(&mut PerceptionEncoderConfig)| {
+        let ImageEncoderConfig::Perception(mut vit) = SamConfig::small_sam3().image_encoder else { unreachable!() };
+        change(&mut vit);
+        ImageEncoderConfig::Perception(vit)
+    };
+    for image_encoder in [
+        vit(|vit| vit.image_size = 100),
+        vit(|vit| vit.image_size = 0),
+        vit(|vit| vit.image_size = 1 << 24),
+        vit(|vit| vit.features = 24),
+        vit(|vit| vit.heads = 0),
+        vit(|vit| vit.width = 1 << 20),
+        vit(|vit| vit.window = 0),
+        vit(|vit| vit.patch = 8),
+        hiera(|hiera| hiera.image_size = 1040),
+        hiera(|hiera| hiera.depths[0] = 0),
+        hiera(|hiera| hiera.heads = 0),
+        hiera(|hiera| hiera.windows[1] = 5),
+        perception(|vit| vit.patch = 16),
+        perception(|vit| vit.heads = 3),
+        perception(|vit| vit.position_grid = 0),
+    ] {
+        let model = Sam::random(&SamConfig { image_encoder: image_encoder.clone() }, 0, &ModelOptions::default());
+        assert!(matches!(model, Err(Error::InvalidArgument { .. })), "{image_encoder:?}");
+    }
+}
+
+/// Of features of random weights.
+const BF16_TOLERANCE: f64 = 1e-9;
+
+#[test]
+fn bf16_is_close_to_f32() {
+    for config in [SamConfig::small(), SamConfig::small_sam2(), SamConfig::small_sam3()] {
+        let features = |precision| {
+            let options = ModelOptions { precision, ..ModelOptions::default() };
+            let model = Sam::random(&config, 1, &options).unwrap();
+            assert_eq!(model.spec().precision, precision);
+            let features = model.encode(&[gradient(Shape::square(100))]).unwrap().remove(0);
+            features.payload.tensors().flat_map(|tensor| tensor.values().to_vec()).collect::<Vec<_>>()
+        };
+        let (exact, rounded) = (features(Precision::F32), features(Precision::Bf16));
+        let norm = |values: &mut dyn Iterator<Item = f64>| values.map(|value| value * value).sum::<f64>().sqrt();
+        let error = norm(&mut exact.iter().zip(&rounded).map(|(a, b)| f64::from(a - b)))
+            / norm(&mut exact.iter().map(|value| f64::from(*value)));
+        assert!(error > 0.0 && error < BF16_TOLERANCE, "{config:?}: {error}");
     }
 }

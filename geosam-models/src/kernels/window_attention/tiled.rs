@@ -2,6 +2,7 @@
 //! the softmax is kept up as blocks come: <https://arxiv.org/abs/2205.14135>.
 
 use burn::tensor::Tensor;
+use geosam_core::Precision;
 use rayon::prelude::*;
 
 use super::{Position, QkvOrder, WindowAttention};
@@ -10,7 +11,6 @@ use crate::kernels::buffer::{self, Buffer};
 use crate::kernels::matmul::{Matrix, Threads, add_matmul, matmul_transposed};
 use crate::kernels::online_softmax::OnlineSoftmax;
 use crate::kernels::simd::vectorised;
-use geosam_core::Precision;
 
 /// Queries of a tile. With [`KEYS`] it bounds the logits in memory to half a mebibyte for each core, which the second
 /// level cache holds.
