@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use geosam_core::{BoundingBox, Crs, FeatureStore, ModelDefinition, ModelType, Result, ValueRange};
+use geosam_core::{BoundingBox, Crs, FeatureStore, ModelDefinition, ModelType, Precision, Result, ValueRange};
 
 use crate::folder::FeatureFolder;
 use crate::manifest_writer::total_bounds;
@@ -38,6 +38,8 @@ pub struct FeatureSourceSummary {
     pub value_range: Option<ValueRange>,
     /// How chips were prepared: `standard` or `geosam-0.1`.
     pub preprocess: Option<String>,
+    /// How exactly they were encoded.
+    pub encoder_precision: Option<Precision>,
     /// Element type of the stored features.
     pub dtype: Option<String>,
     /// Version of this crate that wrote the manifest.
@@ -76,6 +78,7 @@ pub fn describe_feature_source(path: impl AsRef<Path>) -> Result<FeatureSourceSu
         bands: facts.bands,
         value_range: facts.value_range,
         preprocess: facts.preprocess,
+        encoder_precision: folder.settings().map(|settings| settings.encoder_precision),
         dtype: facts.dtype,
         geosam_version: facts.geosam_version,
         complete: folder.is_complete(),

@@ -88,6 +88,7 @@ fn folder_facts(s: &FeatureSourceSummary) -> Facts {
         ("bands", json!(s.bands)),
         ("value range", json!(s.value_range)),
         ("preprocess", json!(s.preprocess)),
+        ("encoder precision", json!(s.encoder_precision)),
         ("dtype", json!(s.dtype)),
         ("bytes", json!(s.storage_bytes)),
         ("fingerprint", json!(s.fingerprint)),

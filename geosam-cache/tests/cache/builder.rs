@@ -5,7 +5,9 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex};
 
 use geosam_cache::{BuildReport, ExistingFolder, FeatureCacheConfig, FeatureFolder, describe_feature_source};
-use geosam_core::{Error, FeatureStore, NoProgress, Preprocess, Progress, Result, Shape, Tiling, ValueRange, Window};
+use geosam_core::{
+    Error, FeatureStore, NoProgress, Precision, Preprocess, Progress, Result, Shape, Tiling, ValueRange, Window,
+};
 
 use crate::support::{CancelAfter, FakeModel, FakeRaster, builder, builder_with, names};
 
@@ -67,6 +69,19 @@ fn python_preprocessing_stretches_each_chip_by_itself() {
     let summary = describe_feature_source(folder.path()).unwrap();
     assert_eq!(summary.value_range, Some(ValueRange::PerChip));
     assert_eq!(summary.preprocess.as_deref(), Some("geosam-0.1"));
+}
+
+#[test]
+fn a_folder_of_one_precision_is_not_continued_in_another() {
+    let folder = tempfile::tempdir().unwrap();
+    build(FakeRaster::new(8, 8), folder.path()).unwrap();
+    let precision = || describe_feature_source(folder.path()).unwrap().encoder_precision;
+    assert_eq!(precision(), Some(Precision::F32));
+    let mut model = FakeModel::new();
+    model.spec.precision = Precision::Bf16;
+    let error = builder(FakeRaster::new(8, 8), model, folder.path()).build(&NoProgress).unwrap_err();
+    assert!(error.to_string().contains("encoder_precision"), "{error}");
+    assert_eq!(precision(), Some(Precision::F32));
 }
 
 #[test]
