@@ -1,7 +1,7 @@
 use super::*;
 use crate::golden::{Golden, input, load_seeded};
 
-/// Measured: at most 8.3e-7, at the features.
+/// Measured: at most 8.1e-7, at the features.
 const TOLERANCE: f64 = 2e-5;
 
 #[test]
