@@ -179,7 +179,11 @@ mod tests {
                 });
             }
         });
-        assert_eq!((most.into_inner(), passed.into_inner()), (9, 800));
+        // How many met inside is up to the scheduler; that as many fit as the limit says is not.
+        assert!(most.into_inner() <= LIMIT);
+        assert_eq!(passed.into_inner(), 800);
+        let together: Vec<_> = (0..LIMIT / 3).map(|_| budget.enter().unwrap()).collect();
+        assert_eq!(together.len(), 3);
     }
 
     #[test]
