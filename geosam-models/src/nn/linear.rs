@@ -63,13 +63,13 @@ impl Linear {
 
     /// This with more bias, `[outputs]`.
     pub(crate) fn with_bias_added(&self, bias: Tensor<1>) -> Self {
-        assert!(self.packed.is_none(), "packed layers are what they are");
+        assert!(self.packed.is_none(), "a packed layer cannot be folded into another");
         Self::new(self.weight.val(), self.bias.val() + bias)
     }
 
     /// This and then `next`, in one; neither is packed.
     pub(crate) fn then(&self, next: &Self) -> Self {
-        assert!(self.packed.is_none() && next.packed.is_none(), "packed layers are what they are");
+        assert!(self.packed.is_none() && next.packed.is_none(), "a packed layer cannot be folded into another");
         let bias = next.forward(self.bias.val().unsqueeze::<2>()).squeeze_dim::<1>(0);
         Self::new(next.weight.val().matmul(self.weight.val()), bias)
     }
