@@ -139,7 +139,7 @@ pub(crate) struct ModelArguments {
     /// auto or cpu
     #[arg(long, default_value = "auto")]
     pub(crate) device: DeviceChoice,
-    /// How exactly chips are encoded: f32, or bf16 for up to twice the speed on processors with AVX512-BF16
+    /// How exactly chips are encoded: f32, or bf16, about twice as fast on processors with AVX512-BF16
     #[arg(long, value_name = "f32|bf16", default_value = "f32")]
     pub(crate) precision: Precision,
     /// Prepare chips exactly as an earlier system did, to compare with its results or extend its folders

@@ -174,9 +174,9 @@ pub enum Precision {
     /// Single precision, the numbers of the reference systems.
     #[default]
     F32,
-    /// Factors rounded to bf16, sums in f32: half the memory for the weights, and up to twice the speed on processors
-    /// with AVX512-BF16 (AMD since Zen 4, Intel since Cooper Lake; elsewhere it is slower than f32). Features differ by
-    /// about half a percent, masks hardly.
+    /// Factors rounded to bf16, sums in f32: half the memory for the weights, and about twice the speed on processors with
+    /// AVX512-BF16 (AMD since Zen 4, Intel since Cooper Lake; elsewhere it is slower than f32, as weights are unpacked for
+    /// every product). `benches/runs` has the times, and how far features and masks were off.
     Bf16,
 }
 

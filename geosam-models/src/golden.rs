@@ -4,10 +4,11 @@
 
 use std::path::{Path, PathBuf};
 
-use burn::tensor::{DType, Device, Tensor, TensorData, s};
+use burn::tensor::{DType, Device, Tensor, TensorData, Tolerance, s};
 use geosam_core::Result;
 use safetensors::SafeTensors;
 
+use crate::image_features::ImageFeatures;
 use crate::weights::{TensorSource, Weights};
 
 /// Numbers in [-1, 1): splitmix64 of position, seeded with the FNV-1a hash of the name.
@@ -101,4 +102,19 @@ pub(crate) fn relative_error<const D: usize>(actual: Tensor<D>, expected: &[f32]
     let difference: f64 = actual.iter().zip(expected).map(|(a, e)| f64::from(a - e).powi(2)).sum();
     let norm: f64 = expected.iter().map(|e| f64::from(*e).powi(2)).sum();
     (difference / norm).sqrt()
+}
+
+/// Encodes two images together and each alone, and compares.
+pub(crate) fn assert_images_do_not_touch(encode: impl Fn(Tensor<4>) -> ImageFeatures, images: Tensor<4>) {
+    let all = |images| {
+        let ImageFeatures { embedding, high_res } = encode(images);
+        [vec![embedding], high_res.map_or_else(Vec::new, Vec::from)].concat()
+    };
+    let together = all(images.clone());
+    for (index, image) in images.split(1, 0).into_iter().enumerate() {
+        for (together, alone) in together.iter().zip(all(image)) {
+            let together = together.clone().slice(index..=index).into_data();
+            together.assert_approx_eq::<f32>(&alone.into_data(), Tolerance::default());
+        }
+    }
 }

@@ -156,7 +156,7 @@ mod tests {
     use super::*;
     use crate::golden::{input, relative_error};
 
-    /// Measured: at most 4e-7.
+    /// Measured: at most 8.9e-7, over 4096 tokens.
     const TOLERANCE: f64 = 2e-6;
 
     fn values(x: Tensor<3>) -> Vec<f32> {

@@ -11,8 +11,7 @@ const SMALL_WEIGHTS: usize = 1 << 18;
 const UNPACKED: usize = 128;
 /// Values of a core's own rows: half of a second level cache of a mebibyte.
 const OWN: usize = 1 << 17;
-/// Rows that all cores work on together if the weights are large. They are packed anew for each such chunk, which costs
-/// as much as about twenty rows.
+/// Rows that all cores work on together if the weights are large; these are packed anew for each such chunk.
 const SHARED: usize = 1024;
 
 /// How rows are cut into chunks.

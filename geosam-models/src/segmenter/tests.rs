@@ -151,8 +151,8 @@ fn configurations_that_are_no_sam_are_refused() {
     }
 }
 
-/// Of features of random weights. Measured: 4.5e-3 of SAM's, 3e-3 to 6e-3 of whole models with random weights.
-const BF16_TOLERANCE: f64 = 1.5e-2;
+/// Of features of random weights. Measured: at most 5.5e-3 over the three.
+const BF16_TOLERANCE: f64 = 8e-3;
 
 #[test]
 fn bf16_is_close_to_f32() {

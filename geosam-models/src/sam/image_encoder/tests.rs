@@ -1,5 +1,6 @@
 use super::*;
-use crate::golden::{Golden, input, load_seeded};
+use crate::golden::{Golden, assert_images_do_not_touch, input, load_seeded};
+use crate::image_features::ImageFeatures;
 
 /// Measured: at most 9.6e-7, at the features.
 const TOLERANCE: f64 = 2e-5;
@@ -38,14 +39,6 @@ fn every_stage_agrees_with_segment_anything() {
 #[test]
 fn images_of_a_batch_do_not_touch_each_other() {
     let encoder = encoder();
-    let images = input("batch", [2, 3, 128, 128], 2.0);
-    let together = encoder.forward(images.clone());
-    for (index, image) in images.split(1, 0).into_iter().enumerate() {
-        let alone = encoder.forward(image).into_data();
-        together
-            .clone()
-            .slice(index..=index)
-            .into_data()
-            .assert_approx_eq::<f32>(&alone, burn::tensor::Tolerance::default());
-    }
+    let encode = |images| ImageFeatures { embedding: encoder.forward(images), high_res: None };
+    assert_images_do_not_touch(encode, input("batch", [2, 3, 128, 128], 2.0));
 }
