@@ -50,7 +50,7 @@ pub(crate) fn load<M>(
     build: impl FnOnce(&Weights<'_>) -> M,
 ) -> Result<M> {
     let log = RefCell::new(Log::default());
-    let module = build(&Weights { source, prefix: String::new(), device, precision: Precision::F32, log: &log });
+    let module = build(&Weights { source, prefix: String::new(), device, layout: None, log: &log });
     let mut log = log.into_inner();
     if let Some(failure) = log.failure {
         return Err(failure);
@@ -81,7 +81,7 @@ pub(crate) struct Weights<'a> {
     source: &'a dyn TensorSource,
     prefix: String,
     device: &'a Device,
-    precision: Precision,
+    layout: Option<Precision>,
     log: &'a RefCell<Log>,
 }
 
@@ -91,14 +91,15 @@ impl<'a> Weights<'a> {
         Weights { prefix: self.qualified(&name.to_string()), ..self.clone() }
     }
 
-    /// The same tensors, for layers that compute in `precision`.
-    pub(crate) fn in_precision(&self, precision: Precision) -> Weights<'a> {
-        Weights { precision, ..self.clone() }
+    /// The same tensors, for layers that see thousands of rows at a time: their weights are laid out for products in
+    /// `precision`.
+    pub(crate) fn laid_out_for(&self, precision: Precision) -> Weights<'a> {
+        Weights { layout: Some(precision), ..self.clone() }
     }
 
-    /// What layers compute in that leave it to the user.
-    pub(crate) fn precision(&self) -> Precision {
-        self.precision
+    /// What weights of layers are laid out for; `None` where they stay as they are, for a handful of rows.
+    pub(crate) fn layout(&self) -> Option<Precision> {
+        self.layout
     }
 
     /// The device tensors are put on.

@@ -5,7 +5,7 @@
 //! in rows and columns.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation};
+use burn::tensor::{Tensor, TensorData, activation};
 
 use super::Generation;
 use super::transformer::{ImageTokens, TwoWayTransformer, TwoWayTransformerConfig};
@@ -88,6 +88,11 @@ impl MaskDecoder {
         }
     }
 
+    /// The same image for many prompts: what depends on it alone is computed now.
+    pub(crate) fn project(&self, image: ImageTokens) -> ImageTokens {
+        self.transformer.project(image)
+    }
+
     /// One mask for each prompt, or three candidates.
     ///
     /// # Shapes
@@ -154,24 +159,18 @@ impl MaskDecoder {
 /// - logits: `[batch, pixels, 4]`
 /// - scores: `[batch, 4]`
 fn dynamic_multimask(logits: &Tensor<3>, scores: &Tensor<2>) -> Vec<usize> {
-    let [batch, pixels, _] = logits.dims();
-    let single = logits.clone().slice([0..batch, 0..pixels, 0..1]).reshape([batch, pixels]);
-    let area = |threshold| -> Vec<f32> {
-        let counts = single.clone().greater_elem(threshold).float().sum_dim(1);
-        counts.into_data().try_into_vec().expect("the models compute in f32")
+    let values = |tensor: TensorData| -> Vec<f32> { tensor.try_into_vec().expect("the models compute in f32") };
+    let [_, pixels, _] = logits.dims();
+    let (logits, scores) = (values(logits.clone().into_data()), values(scores.clone().into_data()));
+    let stability = |logits: &[f32]| {
+        let area = |threshold| logits.iter().step_by(MASK_TOKENS).filter(|&&logit| logit > threshold).count();
+        let (inner, outer) = (area(STABILITY_DELTA), area(-STABILITY_DELTA));
+        if outer > 0 { inner as f32 / outer as f32 } else { 1.0 }
     };
-    let (inner, outer) = (area(STABILITY_DELTA), area(-STABILITY_DELTA));
-    let scores: Vec<f32> = scores.clone().into_data().try_into_vec().expect("the models compute in f32");
     let best =
         |scores: &[f32]| (1..MASK_TOKENS).fold(1, |best, mask| if scores[mask] > scores[best] { mask } else { best });
-    let areas = inner.into_iter().zip(outer);
-    areas
-        .zip(scores.chunks_exact(MASK_TOKENS))
-        .map(|((inner, outer), scores)| {
-            let stability = if outer > 0.0 { inner / outer } else { 1.0 };
-            if stability >= STABILITY_THRESHOLD { 0 } else { best(scores) }
-        })
-        .collect()
+    let prompts = logits.chunks_exact(pixels * MASK_TOKENS).zip(scores.chunks_exact(MASK_TOKENS));
+    prompts.map(|(logits, scores)| if stability(logits) >= STABILITY_THRESHOLD { 0 } else { best(scores) }).collect()
 }
 
 /// Image tokens to mask logits at four times the resolution.

@@ -5,7 +5,7 @@
 use burn::module::Module;
 use burn::tensor::Tensor;
 
-use crate::kernels::{self, Affine, AttentionToPrompt};
+use crate::kernels::{self, Affine, AttentionToPrompt, ProjectedImage, Queries};
 use crate::nn::{Activation, LayerNorm, Linear, Mlp, assert_shape};
 use crate::profile;
 use crate::weights::Weights;
@@ -41,6 +41,16 @@ pub(crate) struct ImageTokens {
     features: Tensor<3>,
     /// The positional code, `[1, tokens, width]`.
     position: Tensor<3>,
+    projected: Option<ProjectedTokens>,
+}
+
+/// What the first layer's attentions make of the image tokens of one image before they meet a prompt.
+#[derive(Clone, Debug)]
+struct ProjectedTokens {
+    /// For prompt tokens that look at the image.
+    image: ProjectedImage,
+    /// For image tokens that look at the prompt, `[1, tokens, width / 2]`.
+    queries: Tensor<3>,
 }
 
 impl ImageTokens {
@@ -50,7 +60,7 @@ impl ImageTokens {
     pub(crate) fn new(features: Tensor<3>, position: Tensor<3>) -> Self {
         let [_, tokens, width] = features.dims();
         assert_shape!(position, [1, tokens, width]);
-        Self { features, position }
+        Self { features, position, projected: None }
     }
 
     fn updated(&self, features: Tensor<3>) -> Self {
@@ -79,6 +89,12 @@ impl TwoWayTransformer {
             final_attn_token_to_image: Attention::load_half(&weights.scope("final_attn_token_to_image"), config),
             norm_final_attn: LayerNorm::load(&weights.scope("norm_final_attn"), config.embedding_dim, EPSILON),
         }
+    }
+
+    /// The same image for many prompts: what depends on it alone in the first layer is computed now.
+    pub(crate) fn project(&self, image: ImageTokens) -> ImageTokens {
+        let projected = self.layers.first().map(|layer| layer.project(&image));
+        ImageTokens { projected, ..image }
     }
 
     /// Prompt tokens and image tokens after they have seen each other.
@@ -139,6 +155,17 @@ impl TwoWayAttentionBlock {
             cross_attn_image_to_token: cross("cross_attn_image_to_token"),
             norm4: norm("norm4"),
             is_first,
+        }
+    }
+
+    fn project(&self, image: &ImageTokens) -> ProjectedTokens {
+        let Attention { k_proj, v_proj, .. } = &self.cross_attn_token_to_image;
+        let positioned = image.positioned();
+        // The bias of the keys would shift all weights of a query alike, which softmax undoes.
+        let keys = k_proj.weight.val().unsqueeze::<3>().matmul(positioned.clone().transpose());
+        ProjectedTokens {
+            image: ProjectedImage { keys, values: v_proj.forward(image.features.clone()) },
+            queries: self.cross_attn_image_to_token.q_proj.forward(positioned),
         }
     }
 
@@ -209,13 +236,18 @@ impl Attention {
     fn token_to_image(&self, positioned: Tensor<3>, image: &ImageTokens) -> Tensor<3> {
         let [batch, tokens, width] = positioned.dims();
         let queries = self.split_heads(self.q_proj.forward(positioned));
+        if let (Some(projected), 1) = (&image.projected, batch) {
+            let describe = || cross_attention("token to projected image", tokens, 2 * self.width(), image);
+            let attend = || kernels::attend_to_projected_image(queries * self.scale(), &projected.image);
+            return self.out_proj.forward(self.merge_heads(profile::operator(describe, attend)));
+        }
         if !self.folding_pays(batch, tokens) {
             let keys = self.split_heads(self.k_proj.forward(image.positioned()));
             return self.attend(queries, keys, self.split_heads(self.v_proj.forward(image.features.clone())));
         }
         let folded = self.num_heads * tokens;
         let values = profile::operator(
-            || cross_attention("token to image", folded, image),
+            || cross_attention("token to image", folded, 2 * width, image),
             || {
                 // The bias of the keys would shift all weights of a query alike, which softmax undoes.
                 let queries = queries.matmul(self.k_proj.weight.val().reshape(self.per_head(width))) * self.scale();
@@ -249,24 +281,45 @@ impl Attention {
             return norm.forward(image.features.clone() + self.attend(queries, keys, values));
         }
         let (heads, folded) = (self.num_heads, self.num_heads * count);
+        let outputs = self.out_proj.weight.val().transpose().reshape(self.per_head(width));
+        let keys = keys * self.scale();
+        let (name, queries, inputs) = match &image.projected {
+            Some(projected) => {
+                ("projected image to token", Queries::Projected(projected.queries.clone()), self.width())
+            }
+            None => ("image to token", Queries::Positioned(image.position.clone()), width),
+        };
         profile::operator(
-            || cross_attention("image to token", folded, image),
+            || cross_attention(name, folded, inputs + width, image),
             || {
                 // Two linear layers of the image tokens, with weights that come from the prompt.
-                let keys = keys * self.scale();
-                let offsets = keys.clone().matmul(self.q_proj.bias.val().reshape([1, heads, self.width() / heads, 1]));
-                let keys = keys.matmul(self.q_proj.weight.val().reshape(self.per_head(width)));
-                let outputs = self.out_proj.weight.val().transpose().reshape(self.per_head(width));
-                let values = values.matmul(outputs).reshape([folded, width]).transpose();
-                let attention = AttentionToPrompt {
-                    folding: Affine::new(keys.reshape([folded, width]), offsets.reshape([folded])),
-                    heads,
-                    unfolding: Affine::new(values, self.out_proj.bias.val()),
-                    norm: norm.fused(),
+                let (folding, offsets) = match queries {
+                    Queries::Projected(_) => (self.apart(keys), Tensor::zeros([folded], &values.device())),
+                    Queries::Positioned(_) => {
+                        let bias = self.q_proj.bias.val().reshape([1, heads, self.width() / heads, 1]);
+                        let offsets = keys.clone().matmul(bias).reshape([folded]);
+                        let keys = keys.matmul(self.q_proj.weight.val().reshape(self.per_head(width)));
+                        (keys.reshape([folded, width]), offsets)
+                    }
                 };
-                kernels::attend_to_prompt(image.features.clone(), image.position.clone(), attention)
+                let values = values.matmul(outputs).reshape([folded, width]).transpose();
+                let unfolding = Affine::new(values, self.out_proj.bias.val());
+                let folding = Affine::new(kernels::by_columns(folding), offsets);
+                let attention = AttentionToPrompt { folding, heads, unfolding, norm: norm.fused() };
+                kernels::attend_to_prompt(image.features.clone(), queries, attention)
             },
         )
+    }
+
+    /// Each head's channels in columns of their own, zeros in those of the others.
+    ///
+    /// # Shapes
+    /// - x: `[1, heads, tokens, head width]`
+    /// - output: `[heads·tokens, heads·head width]`
+    fn apart(&self, x: Tensor<4>) -> Tensor<2> {
+        let [_, heads, tokens, head] = x.dims();
+        let own = Tensor::<2>::eye(heads, &x.device()).reshape([heads, 1, heads, 1]);
+        (x.reshape([heads, tokens, 1, head]) * own).reshape([heads * tokens, heads * head])
     }
 
     /// Whether this is a single prompt with few enough tokens to bring them into the space of the image tokens, head
@@ -318,8 +371,9 @@ impl Attention {
     }
 }
 
-/// Name and operations of an attention whose prompt tokens are folded into the image's space.
-fn cross_attention(name: &str, folded: usize, image: &ImageTokens) -> (String, f64) {
-    let [_, pixels, width] = image.features.dims();
-    (name.to_string(), 4.0 * (folded * pixels * width) as f64)
+/// Name and operations of an attention of `rows` rows, one for each token of a prompt or for each of its heads: two
+/// products whose other sides are `widths` wide together.
+fn cross_attention(name: &str, rows: usize, widths: usize, image: &ImageTokens) -> (String, f64) {
+    let [_, pixels, _] = image.features.dims();
+    (name.to_string(), 2.0 * (rows * pixels * widths) as f64)
 }

@@ -14,6 +14,13 @@ impl Buffer {
         (tensor.dtype() == DType::F32).then(|| Self(tensor.to_contiguous()))
     }
 
+    /// The values of an `f32` tensor of the Flex backend that lies in memory column by column, in this order.
+    pub(super) fn of_columns(x: &Tensor<2>) -> Option<Self> {
+        let columns = x.clone().transpose().try_into_primitive::<Flex>().ok()?;
+        let by_rows = x.clone().try_into_primitive::<Flex>().ok()?.is_contiguous();
+        (!by_rows && columns.dtype() == DType::F32 && columns.is_contiguous()).then_some(Self(columns))
+    }
+
     pub(super) fn values(&self) -> &[f32] {
         let layout = self.0.layout();
         &self.0.storage::<f32>()[layout.start_offset()..][..layout.shape().num_elements()]

@@ -4,13 +4,12 @@
 use burn::tensor::{Tensor, activation};
 use rayon::prelude::*;
 
+use super::affine::{Affine, RowAffine};
 use super::buffer::{self, Buffer};
-use super::linear::{Affine, RowAffine};
-use super::matmul::{Matrix, Threads, add_matmul, matmul_transposed};
+use super::matmul::{Matrix, Threads, add_transposed_matmul, matmul};
 use super::norm::{Norm, RowNorm};
-use super::online_softmax::OnlineSoftmax;
 use super::rows::{Chunks, Scratch};
-use super::simd::vectorised;
+use super::simd::{exp, vectorised};
 use super::softmax::softmax_rows;
 
 /// Image tokens of a chunk: half a mebibyte with their positions at a width of 256.
@@ -31,23 +30,64 @@ const CHUNKS: usize = 2;
 /// - output: `[1, queries, width]`
 pub(crate) fn attend_to_image(queries: Tensor<3>, x: Tensor<3>, position: Tensor<3>) -> Tensor<3> {
     let [_, count, width] = queries.dims();
-    let (Some(q), Some(values), Some(positions)) = (Buffer::of(&queries), Buffer::of(&x), Buffer::of(&position)) else {
+    // Transposed, as the products read them: tokens are their rows, and queries lie side by side.
+    let q = Buffer::of(&queries.clone().transpose());
+    let (Some(q), Some(values), Some(positions)) = (q, Buffer::of(&x), Buffer::of(&position)) else {
         let keys = x.clone() + position;
         return activation::softmax(queries.matmul(keys.transpose()), 2).matmul(x);
     };
-    let q = Matrix::new(q.values(), width);
+    let q = Matrix::new(q.values(), count);
     let chunks = values.values().par_chunks(TOKENS * width).zip(positions.values().par_chunks(TOKENS * width));
     let nothing = || Found::nothing(count, width);
     let parts = chunks.fold_chunks(CHUNKS, nothing, |found, (x, position)| found.and(q, x, position));
     let found = parts.collect::<Vec<_>>().into_iter().fold(nothing(), Found::merge);
-    buffer::tensor(found.finish(width), [1, count, width])
+    buffer::tensor(found.finish(), [1, count, width])
+}
+
+/// Image tokens as the keys and values of an attention, which many prompts share.
+#[derive(Clone, Debug)]
+pub(crate) struct ProjectedImage {
+    /// `[1, heads·head width, tokens]`, channel after channel as the products with queries read them.
+    pub(crate) keys: Tensor<3>,
+    /// `[1, tokens, heads·head width]`
+    pub(crate) values: Tensor<3>,
+}
+
+/// softmax(q keysᵀ) values, head by head; a head is the work of one core.
+///
+/// Costs 4·queries·tokens·heads·head width operations, and reads keys and values once.
+///
+/// # Shapes
+/// - queries: `[1, heads, queries, head width]`, already scaled
+/// - output: the same
+pub(crate) fn attend_to_projected_image(queries: Tensor<4>, image: &ProjectedImage) -> Tensor<4> {
+    let shape = queries.dims();
+    let [_, heads, count, head] = shape;
+    let (width, tokens) = (heads * head, image.keys.dims()[2]);
+    let parts = (Buffer::of(&queries), Buffer::of(&image.keys), Buffer::of(&image.values));
+    let (Some(q), Some(keys), Some(values)) = parts else {
+        let keys = image.keys.clone().reshape([1, heads, head, tokens]);
+        let values = image.values.clone().reshape([1, tokens, heads, head]).swap_dims(1, 2);
+        return activation::softmax(queries.matmul(keys), 3).matmul(values);
+    };
+    let mut output = buffer::zeroed(width * count);
+    output.par_chunks_mut(count * head).enumerate().for_each_init(Scratch::default, |scratch, (index, output)| {
+        let q = Matrix::new(&q.values()[index * output.len()..][..output.len()], head);
+        let keys = Matrix::new(&keys.values()[index * head * tokens..][..head * tokens], tokens);
+        let [weights] = scratch.buffers([count * tokens]);
+        matmul(weights, q, keys, Threads::One);
+        softmax_rows(weights, tokens);
+        let values = Matrix::new(values.values(), width).narrow(index * head..(index + 1) * head);
+        matmul(output, Matrix::new(weights, tokens), values, Threads::One);
+    });
+    buffer::tensor(output, shape)
 }
 
 /// An attention of image tokens to prompt tokens, folded into two linear maps whose weights come from the prompt, with
 /// the sum and the norm that follow.
 #[derive(Clone, Debug)]
 pub(crate) struct AttentionToPrompt {
-    /// To the logits of all heads, `[heads·prompt tokens, width]`.
+    /// From the queries to the logits of all heads, `[heads·prompt tokens, width of the queries]`.
     pub(crate) folding: Affine,
     pub(crate) heads: usize,
     /// From the weights of all heads, `[width, heads·prompt tokens]`.
@@ -55,19 +95,33 @@ pub(crate) struct AttentionToPrompt {
     pub(crate) norm: Norm,
 }
 
-/// norm(x + unfolding(softmax(folding(x + position)))), the softmax by head.
+/// What the image tokens look for with.
+#[derive(Clone, Debug)]
+pub(crate) enum Queries {
+    /// The tokens themselves with this positional code, `[1, tokens, width]`.
+    Positioned(Tensor<3>),
+    /// Queries that many prompts share, `[1, tokens, heads·head width]`.
+    Projected(Tensor<3>),
+}
+
+/// norm(x + unfolding(softmax(folding(queries)))), the softmax by head.
 ///
-/// Costs 4·heads·prompt tokens·tokens·width operations, reads tokens and positions once and writes tokens once.
+/// Costs 2·heads·prompt tokens·tokens·(width of the queries + width) operations, reads tokens and queries once and writes
+/// tokens once.
 ///
 /// # Shapes
-/// - x, position: `[1, tokens, width]`
+/// - x: `[1, tokens, width]`
 /// - output: `[1, tokens, width]`
-pub(crate) fn attend_to_prompt(x: Tensor<3>, position: Tensor<3>, attention: AttentionToPrompt) -> Tensor<3> {
+pub(crate) fn attend_to_prompt(x: Tensor<3>, queries: Queries, attention: AttentionToPrompt) -> Tensor<3> {
     let [_, tokens, width] = x.dims();
     let AttentionToPrompt { folding, heads, unfolding, norm } = attention;
-    let parts = (Buffer::of(&x), Buffer::of(&position), RowAffine::of(&folding), RowAffine::of(&unfolding));
-    let (Some(input), Some(positions), Some(fold), Some(unfold)) = parts else {
-        let logits = folding.by_operators(x.clone() + position);
+    let (Queries::Positioned(beside) | Queries::Projected(beside)) = &queries;
+    let parts = (Buffer::of(&x), Buffer::of(beside), RowAffine::of(&folding), RowAffine::of(&unfolding));
+    let (Some(input), Some(beside), Some(fold), Some(unfold)) = parts else {
+        let logits = folding.by_operators(match queries {
+            Queries::Positioned(position) => x.clone() + position,
+            Queries::Projected(queries) => queries,
+        });
         let [_, _, folded] = logits.dims();
         let weights = activation::softmax(logits.reshape([1, tokens, heads, folded / heads]), 3);
         return norm.by_operators(x + unfolding.by_operators(weights.reshape([1, tokens, folded])));
@@ -76,11 +130,17 @@ pub(crate) fn attend_to_prompt(x: Tensor<3>, position: Tensor<3>, attention: Att
     let folded = fold.outputs();
     let mut output = buffer::zeroed(tokens * width);
     Chunks::Own(TOKENS).for_each(&mut output, width, |output, first, _, scratch| {
-        let of = |buffer| -> &[f32] { &Buffer::values(buffer)[first * width..][..output.len()] };
-        let (x, positions) = (of(&input), of(&positions));
-        let [sum, weights] = scratch.buffers([output.len(), output.len() / width * folded]);
-        add(sum, x, positions);
-        fold.map(weights, sum, None, Threads::One);
+        let count = output.len() / width;
+        let x = &input.values()[first * width..][..output.len()];
+        let beside = &beside.values()[first * fold.inputs()..][..count * fold.inputs()];
+        let [sum, weights] = scratch.buffers([output.len(), count * folded]);
+        match queries {
+            Queries::Positioned(_) => {
+                add(sum, x, beside);
+                fold.map(weights, sum, None, Threads::One);
+            }
+            Queries::Projected(_) => fold.map(weights, beside, None, Threads::One),
+        }
         softmax_rows(weights, folded / heads);
         sum.copy_from_slice(x);
         unfold.add_to(sum, weights, Threads::One);
@@ -90,15 +150,24 @@ pub(crate) fn attend_to_prompt(x: Tensor<3>, position: Tensor<3>, attention: Att
 }
 
 fn add(sum: &mut [f32], a: &[f32], b: &[f32]) {
-    for (sum, (a, b)) in sum.iter_mut().zip(a.iter().zip(b)) {
-        *sum = a + b;
-    }
+    vectorised(
+        #[inline(always)]
+        || {
+            for (sum, (a, b)) in sum.iter_mut().zip(a.iter().zip(b)) {
+                *sum = a + b;
+            }
+        },
+    );
 }
 
-/// What has been seen of the keys.
+/// What queries have found in the tokens so far: an online softmax, <https://arxiv.org/abs/1805.02867>, of all queries
+/// side by side.
 struct Found {
-    softmax: Vec<OnlineSoftmax>,
-    /// `[queries, width]`
+    /// The largest logit of each query.
+    max: Vec<f32>,
+    /// The sum of each query's weights, relative to the largest logit.
+    sum: Vec<f32>,
+    /// `[queries, width]`, not yet divided by the sums.
     attended: Vec<f32>,
     scratch: Scratch,
 }
@@ -106,46 +175,78 @@ struct Found {
 impl Found {
     fn nothing(queries: usize, width: usize) -> Self {
         Self {
-            softmax: vec![OnlineSoftmax::default(); queries],
+            max: vec![f32::NEG_INFINITY; queries],
+            sum: vec![0.0; queries],
             attended: vec![0.0; queries * width],
             scratch: Scratch::default(),
         }
     }
 
+    /// # Shapes
+    /// - queries: `[width, queries]`
+    /// - x, position: `[tokens, width]`
     fn and(mut self, queries: Matrix<'_>, x: &[f32], position: &[f32]) -> Self {
-        let width = queries.columns;
-        let [keys, logits] = self.scratch.buffers([x.len(), queries.rows * x.len() / width]);
+        let Matrix { rows: width, columns: count, .. } = queries;
+        let mut scratch = std::mem::take(&mut self.scratch);
+        let [keys, weights] = scratch.buffers([x.len(), x.len() / width * count]);
         add(keys, x, position);
-        let (keys, values) = (Matrix::new(keys, width), Matrix::new(x, width));
-        matmul_transposed(logits, 1.0, queries, keys, Threads::One);
+        matmul(weights, Matrix::new(keys, width), queries, Threads::One);
         vectorised(
             #[inline(always)]
-            || {
-                let rows = logits.chunks_exact_mut(keys.rows).zip(self.attended.chunks_exact_mut(width));
-                for (softmax, (logits, attended)) in self.softmax.iter_mut().zip(rows) {
-                    softmax.take_in(logits, attended);
-                }
-            },
+            || self.weigh(weights),
         );
-        let weights = Matrix { values: logits, rows: queries.rows, columns: keys.rows };
-        add_matmul(&mut self.attended, weights, values);
-        self
+        add_transposed_matmul(&mut self.attended, Matrix::new(weights, count), Matrix::new(x, width));
+        Self { scratch, ..self }
     }
 
-    fn merge(mut self, other: Self) -> Self {
-        let width = self.attended.len() / self.softmax.len().max(1);
-        let others = other.softmax.into_iter().zip(other.attended.chunks_exact(width));
-        let mine = self.softmax.iter_mut().zip(self.attended.chunks_exact_mut(width));
-        for ((softmax, attended), (other, other_attended)) in mine.zip(others) {
-            softmax.merge(attended, other, other_attended);
+    /// Makes weights of logits, `[tokens, queries]`.
+    #[inline(always)]
+    fn weigh(&mut self, logits: &mut [f32]) {
+        let count = self.max.len();
+        let mut max = self.max.clone();
+        for row in logits.chunks_exact(count) {
+            for (max, &logit) in max.iter_mut().zip(row) {
+                *max = if logit > *max { logit } else { *max };
+            }
         }
-        self
+        self.rescale(&max);
+        for row in logits.chunks_exact_mut(count) {
+            for ((logit, max), sum) in row.iter_mut().zip(&max).zip(&mut self.sum) {
+                *logit = exp(*logit - max);
+                *sum += *logit;
+            }
+        }
+        self.max = max;
     }
 
-    fn finish(mut self, width: usize) -> Vec<f32> {
-        for (attended, softmax) in self.attended.chunks_exact_mut(width).zip(self.softmax) {
-            let scale = softmax.sum().recip();
-            attended.iter_mut().for_each(|value| *value *= scale);
+    /// Brings sums and what was attended to to the measure of other largest logits, none of them smaller.
+    #[inline(always)]
+    fn rescale(&mut self, max: &[f32]) {
+        let width = self.attended.len() / max.len();
+        let found = self.attended.chunks_exact_mut(width).zip(&mut self.sum);
+        for ((attended, sum), (old, new)) in found.zip(self.max.iter().zip(max)) {
+            if new > old {
+                let scale = exp(old - new);
+                *sum *= scale;
+                attended.iter_mut().for_each(|value| *value *= scale);
+            }
+        }
+    }
+
+    fn merge(mut self, mut other: Self) -> Self {
+        let max: Vec<f32> = self.max.iter().zip(&other.max).map(|(a, b)| a.max(*b)).collect();
+        self.rescale(&max);
+        other.rescale(&max);
+        let pairs = |mine: &mut [f32], other: &[f32]| mine.iter_mut().zip(other).for_each(|(a, b)| *a += b);
+        pairs(&mut self.sum, &other.sum);
+        pairs(&mut self.attended, &other.attended);
+        Self { max, ..self }
+    }
+
+    fn finish(mut self) -> Vec<f32> {
+        let width = self.attended.len() / self.sum.len();
+        for (attended, sum) in self.attended.chunks_exact_mut(width).zip(self.sum) {
+            attended.iter_mut().for_each(|value| *value /= sum);
         }
         self.attended
     }
@@ -176,6 +277,21 @@ mod tests {
     }
 
     #[test]
+    fn attention_to_a_projected_image_agrees_with_burn() {
+        for (heads, count, tokens, head) in [(1, 1, 1, 4), (8, 8, 4096, 16), (3, 5, 700, 12)] {
+            let q = input("q", [1, heads, count, head], 1.5 / (head as f64).sqrt());
+            let keys = input("keys", [1, heads * head, tokens], 1.0);
+            let values = input("values", [1, tokens, heads * head], 1.0);
+            let logits = q.clone().matmul(keys.clone().reshape([1, heads, head, tokens]));
+            let by_head = values.clone().reshape([1, tokens, heads, head]).swap_dims(1, 2);
+            let expected = activation::softmax(logits, 3).matmul(by_head);
+            let expected = expected.into_data().try_into_vec::<f32>().expect("computed in f32");
+            let error = relative_error(attend_to_projected_image(q, &ProjectedImage { keys, values }), &expected);
+            assert!(error < TOLERANCE, "{heads} {count} {tokens} {head}: {error}");
+        }
+    }
+
+    #[test]
     fn attention_to_the_image_does_not_depend_on_the_cores() {
         let [q, x, position] =
             [("q", 56), ("x", 5184), ("position", 5184)].map(|(name, rows)| input(name, [1, rows, 64], 0.2));
@@ -201,13 +317,22 @@ mod tests {
             let norm = Norm { weight: input("norm", [width], 1.0), bias: input("shift", [width], 1.0), epsilon: 1e-5 };
             let [x, position] = ["x", "position"].map(|name| input(name, [1, tokens, width], 1.0));
 
-            let logits = folding.clone().by_operators(x.clone() + position.clone());
-            let weights = activation::softmax(logits.reshape([1, tokens, HEADS, count]), 3);
-            let attended = unfolding.clone().by_operators(weights.reshape([1, tokens, HEADS * count]));
-            let expected = values(norm.clone().by_operators(x.clone() + attended));
             let attention = AttentionToPrompt { folding, heads: HEADS, unfolding, norm };
-            let error = relative_error(attend_to_prompt(x, position, attention), &expected);
-            assert!(error < TOLERANCE, "{count} {tokens} {width}: {error}");
+            let expected = |queries: Tensor<3>| {
+                let AttentionToPrompt { folding, unfolding, norm, .. } = attention.clone();
+                let logits = folding.by_operators(queries);
+                let weights = activation::softmax(logits.reshape([1, tokens, HEADS, count]), 3);
+                let attended = unfolding.by_operators(weights.reshape([1, tokens, HEADS * count]));
+                values(norm.by_operators(x.clone() + attended))
+            };
+            let own = expected(x.clone() + position.clone());
+            let given = expected(position.clone());
+            for (queries, expected) in
+                [(Queries::Positioned(position.clone()), own), (Queries::Projected(position), given)]
+            {
+                let error = relative_error(attend_to_prompt(x.clone(), queries, attention.clone()), &expected);
+                assert!(error < TOLERANCE, "{count} {tokens} {width}: {error}");
+            }
         }
     }
 }

@@ -4,9 +4,9 @@ use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 use super::activation::{activate, activate_by_operators};
+use super::affine::{Affine, RowAffine};
 use super::buffer::{self, Buffer};
 use super::depthwise_conv::{Depthwise, LineDepthwise, neighbours};
-use super::linear::{Affine, RowAffine};
 use super::matmul::Threads;
 use super::rows::Scratch;
 use super::simd::vectorised;

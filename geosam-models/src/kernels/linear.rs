@@ -1,68 +1,13 @@
 //! Affine maps, with what comes before and after them done while the rows are in the cache.
 
-use burn::tensor::{DType, Device, Tensor, TensorData, module};
-use rayon::prelude::*;
+use burn::tensor::Tensor;
 
-use super::activation::{activate, activate_by_operators};
-use super::bf16::{self, PackedMatrix};
+use super::activation::activate_by_operators;
+use super::affine::{Affine, RowAffine};
 use super::buffer::{self, Buffer};
-use super::few_rows::{self, FEW};
-use super::matmul::{Matrix, Threads, add_matmul_transposed, matmul_transposed};
 use super::norm::{Norm, RowNorm};
-use super::rows::Chunks;
-use super::simd::vectorised;
+use super::rows::{Chunks, elementwise};
 use crate::nn::Activation;
-
-/// Products of fewer multiplications run on one core.
-const PARALLEL: usize = 1 << 22;
-/// Values of one task of the elementwise part.
-const CHUNK: usize = 1 << 14;
-
-/// x Wᵀ + b, for a weight `[outputs, inputs]` and a bias `[outputs]`.
-#[derive(Clone, Debug)]
-pub(crate) struct Affine {
-    pub(crate) weight: Weight,
-    pub(crate) bias: Tensor<1>,
-}
-
-/// A weight `[outputs, inputs]`, in the precision of the products with it.
-#[derive(Clone, Debug)]
-#[allow(clippy::large_enum_variant)] // short-lived, a few at a time
-pub(crate) enum Weight {
-    F32(Tensor<2>),
-    /// Transposed and packed.
-    Bf16(PackedMatrix),
-}
-
-/// A weight `[outputs, inputs]` of the CPU, for products in bf16.
-pub(crate) fn pack(weight: &Tensor<2>) -> PackedMatrix {
-    let [_, inputs] = weight.dims();
-    let weight = Buffer::of(weight).expect("the weight is on the CPU");
-    PackedMatrix::of_transposed(Matrix::new(weight.values(), inputs))
-}
-
-impl Weight {
-    pub(super) fn in_f32(self, device: &Device) -> Tensor<2> {
-        match self {
-            Self::F32(weight) => weight,
-            Self::Bf16(packed) => {
-                let shape = [packed.columns(), packed.depth()];
-                Tensor::from_data(TensorData::new(packed.to_transposed(), shape), (device, DType::F32))
-            }
-        }
-    }
-}
-
-impl Affine {
-    /// In f32.
-    pub(crate) fn new(weight: Tensor<2>, bias: Tensor<1>) -> Self {
-        Self { weight: Weight::F32(weight), bias }
-    }
-
-    pub(super) fn by_operators<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
-        module::linear(x, self.weight.in_f32(&self.bias.device()).transpose(), Some(self.bias))
-    }
-}
 
 /// activation(norm(x) Wᵀ + b).
 ///
@@ -83,7 +28,7 @@ pub(crate) fn linear<const D: usize>(
             return None;
         }
         let mut shape = x.dims();
-        shape[D - 1] = rows.outputs;
+        shape[D - 1] = rows.outputs();
         Some(buffer::tensor(rows.apply(input.values(), norm.flatten().as_ref(), activation), shape))
     };
     fused().unwrap_or_else(|| {
@@ -107,7 +52,7 @@ pub(crate) fn add_linear<const D: usize>(sum: Tensor<D>, x: Tensor<D>, affine: A
     };
     let mut sum = buffer::Owned::of(sum);
     let input = input.values();
-    let RowAffine { inputs, outputs, .. } = rows;
+    let [inputs, outputs] = [rows.inputs(), rows.outputs()];
     let chunks = Chunks::of(input.len() / inputs, inputs.max(outputs), rows.weight.packed_per_chunk());
     chunks.for_each(sum.values_mut(), outputs, |sum, first, threads, _| {
         rows.add_to(sum, &input[first * inputs..][..sum.len() / outputs * inputs], threads);
@@ -133,7 +78,7 @@ pub(crate) fn add_mlp<const D: usize>(
         return x + second.by_operators(activate_by_operators(hidden, Some(activation)));
     };
     let mut x = buffer::Owned::of(x);
-    let (width, hidden_width) = (first.inputs, first.outputs);
+    let (width, hidden_width) = (first.inputs(), first.outputs());
     let values = x.values_mut();
     let packed = first.weight.packed_per_chunk() + second.weight.packed_per_chunk();
     let chunks = Chunks::of(values.len() / width, hidden_width, packed);
@@ -146,142 +91,13 @@ pub(crate) fn add_mlp<const D: usize>(
     x.into_tensor()
 }
 
-/// [`Affine`] on the CPU.
-pub(super) struct RowAffine {
-    weight: RowWeight,
-    bias: Buffer,
-    inputs: usize,
-    outputs: usize,
-}
-
-/// [`Weight`] on the CPU.
-enum RowWeight {
-    F32(Buffer),
-    Bf16(PackedMatrix),
-}
-
-impl RowWeight {
-    /// Values that a product packs anew for every chunk of rows.
-    fn packed_per_chunk(&self) -> usize {
-        match self {
-            Self::F32(weight) => weight.values().len(),
-            Self::Bf16(_) => 0,
-        }
-    }
-}
-
-impl RowAffine {
-    pub(super) fn of(affine: &Affine) -> Option<Self> {
-        let bias = Buffer::of(&affine.bias)?;
-        let (weight, [outputs, inputs]) = match &affine.weight {
-            Weight::F32(weight) => (RowWeight::F32(Buffer::of(weight)?), weight.dims()),
-            Weight::Bf16(packed) => (RowWeight::Bf16(packed.clone()), [packed.columns(), packed.depth()]),
-        };
-        Some(Self { weight, bias, inputs, outputs })
-    }
-
-    pub(super) fn outputs(&self) -> usize {
-        self.outputs
-    }
-
-    /// activation(norm(x) Wᵀ + b) of all rows.
-    fn apply(&self, input: &[f32], norm: Option<&RowNorm>, activation: Option<Activation>) -> Vec<f32> {
-        let Self { inputs, outputs, .. } = *self;
-        let rows = input.len() / inputs;
-        let mut output = buffer::zeroed(rows * outputs);
-        if let (RowWeight::F32(weight), true) = (&self.weight, rows <= FEW && norm.is_none()) {
-            few_rows::affine(&mut output, input, weight.values(), self.bias.values());
-            output.chunks_exact_mut(outputs).for_each(|row| activate(row, activation));
-            return output;
-        }
-        if rows * inputs * outputs < PARALLEL && norm.is_none() {
-            self.map(&mut output, input, activation, Threads::One);
-            return output;
-        }
-        let chunks = Chunks::of(rows, inputs.max(outputs), self.weight.packed_per_chunk());
-        chunks.for_each(&mut output, outputs, |output, first, threads, scratch| {
-            let input = &input[first * inputs..][..output.len() / outputs * inputs];
-            match norm {
-                None => self.map(output, input, activation, threads),
-                Some(norm) => {
-                    let [normed] = scratch.buffers([input.len()]);
-                    elementwise(threads, normed, input, inputs, |normed, x| norm.apply(normed, x));
-                    self.map(output, normed, activation, threads);
-                }
-            }
-        });
-        output
-    }
-
-    /// activation(x Wᵀ + b) of some rows.
-    pub(super) fn map(&self, output: &mut [f32], input: &[f32], activation: Option<Activation>, threads: Threads) {
-        match &self.weight {
-            RowWeight::F32(weight) => {
-                let (x, weight) = (Matrix::new(input, self.inputs), Matrix::new(weight.values(), self.inputs));
-                matmul_transposed(output, 1.0, x, weight, threads);
-            }
-            RowWeight::Bf16(packed) => bf16::product(output, input, packed),
-        }
-        self.add_bias(output, activation, threads);
-    }
-
-    /// Adds x Wᵀ + b to `sum`.
-    pub(super) fn add_to(&self, sum: &mut [f32], input: &[f32], threads: Threads) {
-        match &self.weight {
-            RowWeight::F32(weight) => {
-                let (x, weight) = (Matrix::new(input, self.inputs), Matrix::new(weight.values(), self.inputs));
-                add_matmul_transposed(sum, x, weight, threads);
-            }
-            RowWeight::Bf16(packed) => bf16::add_product(sum, input, packed),
-        }
-        self.add_bias(sum, None, threads);
-    }
-
-    fn add_bias(&self, values: &mut [f32], activation: Option<Activation>, threads: Threads) {
-        let bias = self.bias.values();
-        let work = |chunk: &mut [f32]| {
-            vectorised(
-                #[inline(always)]
-                || {
-                    for row in chunk.chunks_exact_mut(bias.len()) {
-                        for (value, offset) in row.iter_mut().zip(bias) {
-                            *value += offset;
-                        }
-                        activate(row, activation);
-                    }
-                },
-            );
-        };
-        match threads {
-            Threads::One => work(values),
-            Threads::All => values.par_chunks_mut(CHUNK.div_ceil(bias.len()) * bias.len()).for_each(work),
-        }
-    }
-}
-
-/// Runs `work` on whole rows of `output` and `input`, both `width` wide.
-fn elementwise(
-    threads: Threads,
-    output: &mut [f32],
-    input: &[f32],
-    width: usize,
-    work: impl Fn(&mut [f32], &[f32]) + Sync + Send,
-) {
-    match threads {
-        Threads::One => work(output, input),
-        Threads::All => {
-            let chunk = CHUNK.div_ceil(width) * width;
-            output.par_chunks_mut(chunk).zip(input.par_chunks(chunk)).for_each(|(output, input)| work(output, input));
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use burn::tensor::activation;
 
     use super::*;
     use crate::golden::{input, relative_error};
+    use crate::kernels::affine::{RowWeight, Weight, by_columns, pack};
 
     /// Measured: at most 4.5e-7, with 2048 inputs.
     const TOLERANCE: f64 = 2e-6;
@@ -315,6 +131,24 @@ mod tests {
                     assert!(error < TOLERANCE, "{rows} {inputs} {outputs} {activation:?} {norm:?}: {error}");
                 }
             }
+        }
+    }
+
+    #[test]
+    fn weights_by_columns_are_the_same_weights() {
+        for [rows, inputs, outputs] in SIZES {
+            let (x, sum) = (input("x", [2, rows, inputs], 1.0), input("sum", [2, rows, outputs], 1.0));
+            let Affine { weight: Weight::F32(weight), bias } = affine([inputs, outputs]) else { unreachable!() };
+            let columns = by_columns(weight.clone());
+            columns.clone().into_data().assert_eq(&weight.into_data(), true);
+            let columns = || Affine::new(columns.clone(), bias.clone());
+            assert!(matches!(RowAffine::of(&columns()).map(|rows| rows.weight), Some(RowWeight::Columns(_))));
+            let expected = values(affine([inputs, outputs]).by_operators(x.clone()));
+            let error = relative_error(linear(x.clone(), None, columns(), None), &expected);
+            assert!(error < TOLERANCE, "{rows} {inputs} {outputs}: {error}");
+            let expected = values(sum.clone() + affine([inputs, outputs]).by_operators(x.clone()));
+            let error = relative_error(add_linear(sum, x, columns()), &expected);
+            assert!(error < TOLERANCE, "{rows} {inputs} {outputs}: {error}");
         }
     }
 

@@ -4,6 +4,7 @@
 #![allow(unsafe_code)]
 
 mod activation;
+mod affine;
 mod bf16;
 mod buffer;
 mod cross_attention;
@@ -23,12 +24,15 @@ mod upscaling;
 mod window_attention;
 
 pub(crate) use activation::gelu;
+pub(crate) use affine::{Affine, Weight, by_columns, pack};
 pub(crate) use bf16::PackedMatrix;
 pub(crate) use buffer::on_cpu;
-pub(crate) use cross_attention::{AttentionToPrompt, attend_to_image, attend_to_prompt};
+pub(crate) use cross_attention::{
+    AttentionToPrompt, ProjectedImage, Queries, attend_to_image, attend_to_projected_image, attend_to_prompt,
+};
 pub(crate) use depthwise_conv::{Depthwise, depthwise_conv3x3};
 pub(crate) use inverted_bottleneck::{InvertedBottleneck, inverted_bottleneck};
-pub(crate) use linear::{Affine, Weight, add_linear, add_mlp, linear, pack};
+pub(crate) use linear::{add_linear, add_mlp, linear};
 pub(crate) use max_pool::max_pool2x2;
 pub(crate) use norm::Norm;
 pub(crate) use patches::{Layout, Patches, patches};

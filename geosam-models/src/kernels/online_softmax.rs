@@ -29,17 +29,6 @@ impl OnlineSoftmax {
         attended.iter_mut().for_each(|value| *value *= shrink);
     }
 
-    /// The same over the keys of both.
-    pub(super) fn merge(&mut self, attended: &mut [f32], other: Self, other_attended: &[f32]) {
-        let largest = self.max.max(other.max);
-        let [shrink, other_shrink] = [self.max, other.max].map(|max| (max - largest).exp());
-        self.sum = self.sum * shrink + other.sum * other_shrink;
-        self.max = largest;
-        for (value, other) in attended.iter_mut().zip(other_attended) {
-            *value = *value * shrink + other * other_shrink;
-        }
-    }
-
     /// Of all weights.
     pub(super) fn sum(&self) -> f32 {
         self.sum

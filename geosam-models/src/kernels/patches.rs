@@ -5,8 +5,8 @@ use burn::tensor::{Tensor, module};
 use rayon::prelude::*;
 
 use super::activation::activate_by_operators;
+use super::affine::{Affine, RowAffine};
 use super::buffer::{self, Buffer};
-use super::linear::{Affine, RowAffine};
 use super::matmul::Threads;
 use super::rows::Chunks;
 use crate::nn::Activation;

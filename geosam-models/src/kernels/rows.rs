@@ -14,6 +14,9 @@ const OWN: usize = 1 << 17;
 /// Rows that all cores work on together if the weights are large; these are packed anew for each such chunk.
 const SHARED: usize = 1024;
 
+/// Values of one task of the elementwise part.
+pub(super) const CHUNK: usize = 1 << 14;
+
 /// How rows are cut into chunks.
 #[derive(Clone, Copy)]
 pub(super) enum Chunks {
@@ -54,6 +57,23 @@ impl Chunks {
                     work(chunk, index * rows, Threads::All, &mut scratch);
                 }
             }
+        }
+    }
+}
+
+/// Runs `work` on whole rows of `output` and `input`, both `width` wide.
+pub(super) fn elementwise(
+    threads: Threads,
+    output: &mut [f32],
+    input: &[f32],
+    width: usize,
+    work: impl Fn(&mut [f32], &[f32]) + Sync + Send,
+) {
+    match threads {
+        Threads::One => work(output, input),
+        Threads::All => {
+            let chunk = CHUNK.div_ceil(width) * width;
+            output.par_chunks_mut(chunk).zip(input.par_chunks(chunk)).for_each(|(output, input)| work(output, input));
         }
     }
 }

@@ -3,8 +3,8 @@
 use burn::tensor::Tensor;
 
 use super::activation::{activate, activate_by_operators};
+use super::affine::{Affine, RowAffine};
 use super::buffer::{self, Buffer};
-use super::linear::{Affine, RowAffine};
 use super::matmul::{Matrix, Threads, matmul_transposed};
 use super::norm::{Norm, RowNorm};
 use super::rows::Chunks;
@@ -75,23 +75,18 @@ fn fused(x: &Tensor<3>, upscaling: &Upscaling, filters: &Tensor<3>) -> Option<Ve
         };
         let [split, normed, pixels] = scratch.buffers([count * width, count * width, 2 * count * width]);
         first.map(split, &x.values()[token * width..][..count * width], None, Threads::One);
-        add(split, skip(0, width));
+        add(split, skip(0, width), None);
         norm.apply(normed, split);
-        add_and_activate(normed, None);
+        add(normed, None, Some(Activation::Gelu));
         second.map(pixels, normed, None, Threads::One);
-        add_and_activate(pixels, skip(1, 2 * width));
+        add(pixels, skip(1, 2 * width), Some(Activation::Gelu));
         matmul_transposed(logits, 1.0, Matrix::new(pixels, channels), filters, Threads::One);
     });
     Some(logits)
 }
 
-fn add(values: &mut [f32], skip: Option<&[f32]>) {
-    for (value, skip) in values.iter_mut().zip(skip.into_iter().flatten()) {
-        *value += skip;
-    }
-}
-
-fn add_and_activate(values: &mut [f32], skip: Option<&[f32]>) {
+/// activation(values + skip).
+fn add(values: &mut [f32], skip: Option<&[f32]>, activation: Option<Activation>) {
     vectorised(
         #[inline(always)]
         || {
@@ -100,7 +95,7 @@ fn add_and_activate(values: &mut [f32], skip: Option<&[f32]>) {
                     *value += skip;
                 }
             }
-            activate(values, Some(Activation::Gelu));
+            activate(values, activation);
         },
     );
 }

@@ -21,18 +21,24 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
-    /// In the precision that is asked for, where the device has it.
+    /// Laid out as `weights` says, where the device has it.
     pub(crate) fn load(weights: &Weights<'_>, inputs: usize, outputs: usize) -> Self {
         let linear = Self::new(weights.tensor("weight", [outputs, inputs]), weights.tensor("bias", [outputs]));
-        match weights.precision() {
-            Precision::Bf16 if kernels::on_cpu(&linear.weight.val()) => linear.packed(),
-            _ => linear,
+        match weights.layout() {
+            Some(Precision::Bf16) if kernels::on_cpu(&linear.weight.val()) => linear.packed(),
+            Some(_) => linear.by_columns(),
+            None => linear,
         }
     }
 
     /// From tensors as in PyTorch, `[outputs, inputs]` and `[outputs]`.
     pub(crate) fn new(weight: Tensor<2>, bias: Tensor<1>) -> Self {
         Self { weight: Param::from_tensor(weight), packed: None, bias: Param::from_tensor(bias) }
+    }
+
+    /// Laid out for products in f32 with many rows.
+    pub(crate) fn by_columns(self) -> Self {
+        Self { weight: Param::from_tensor(kernels::by_columns(self.weight.val())), ..self }
     }
 
     fn packed(self) -> Self {

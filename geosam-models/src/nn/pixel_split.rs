@@ -18,7 +18,7 @@ impl PixelSplit {
     pub(crate) fn load(weights: &Weights<'_>, [inputs, outputs]: [usize; 2]) -> Self {
         let weight = weights.tensor("weight", [inputs, outputs, 2, 2]).permute([2, 3, 1, 0]);
         let bias = weights.tensor("bias", [outputs]).repeat_dim(0, 4);
-        Self { linear: Linear::new(weight.reshape([4 * outputs, inputs]), bias) }
+        Self { linear: Linear::new(weight.reshape([4 * outputs, inputs]), bias).by_columns() }
     }
 
     /// This, followed by a linear layer at every pixel, in one.
@@ -32,7 +32,7 @@ impl PixelSplit {
         let quarters = [0, 1, 2, 3].map(quarter);
         let weight = Tensor::cat(quarters.iter().map(|linear| linear.weight.val()).collect(), 0);
         let bias = Tensor::cat(quarters.iter().map(|linear| linear.bias.val()).collect(), 0);
-        Self { linear: Linear::new(weight, bias) }
+        Self { linear: Linear::new(weight, bias).by_columns() }
     }
 
     /// For a kernel that does more than this layer; its outputs are the four pixels, one after the other.

@@ -94,7 +94,7 @@ impl Sam {
             ModelType::Sam2 | ModelType::Sam3 => Generation::Sam2,
         };
         let build = |weights: &Weights<'_>| {
-            let image_encoder = ImageEncoder::load(&weights.in_precision(options.precision), &config.image_encoder);
+            let image_encoder = ImageEncoder::load(&weights.laid_out_for(options.precision), &config.image_encoder);
             let prompt_encoder = PromptEncoder::load(&weights.scope(names.prompt_encoder), width, image_size);
             let transformer = TwoWayTransformerConfig::published(width, names.mlp_layers);
             let mask_decoder = MaskDecoder::load(&weights.scope(names.mask_decoder), transformer, generation);

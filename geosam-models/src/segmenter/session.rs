@@ -54,7 +54,7 @@ impl SamSession {
         let [_, _, grid, _] = features.embedding.dims();
         let embedding = features.embedding.flatten::<3>(2, 3).swap_dims(1, 2);
         let seen = embedding.clone() + decoder.prompt_encoder.no_mask();
-        let without_mask = ImageTokens::new(seen, decoder.image_pe.clone());
+        let without_mask = decoder.mask_decoder.project(ImageTokens::new(seen, decoder.image_pe.clone()));
         let high_res = features.high_res.map(HighResTokens::new);
         let letterbox = Letterbox::new(source, decoder.image_size);
         Self { decoder, letterbox, side: MASK_UPSCALING * grid, embedding, without_mask, high_res }

@@ -74,12 +74,14 @@ fn tokens_logits_and_scores_agree_with_segment_anything() {
             prompt_encoder.no_mask()
         };
         let image = ImageTokens::new(features() + dense, position.clone());
-        let [single, triple] =
-            [false, true].map(|multimask| mask_decoder.forward(&image, None, sparse.clone(), multimask));
-        let logits = Tensor::cat(vec![single.logits, triple.logits], 1);
-        let scores = Tensor::cat(vec![single.scores, triple.scores], 1);
-        errors.push((format!("{case}.logits"), golden.error(&format!("{case}.logits"), logits)));
-        errors.push((format!("{case}.scores"), golden.error(&format!("{case}.scores"), scores)));
+        for image in [image.clone(), mask_decoder.project(image)] {
+            let [single, triple] =
+                [false, true].map(|multimask| mask_decoder.forward(&image, None, sparse.clone(), multimask));
+            let logits = Tensor::cat(vec![single.logits, triple.logits], 1);
+            let scores = Tensor::cat(vec![single.scores, triple.scores], 1);
+            errors.push((format!("{case}.logits"), golden.error(&format!("{case}.logits"), logits)));
+            errors.push((format!("{case}.scores"), golden.error(&format!("{case}.scores"), scores)));
+        }
     }
     assert!(errors.iter().all(|(_, error)| *error < TOLERANCE), "{errors:?}");
 }
@@ -152,10 +154,12 @@ fn tokens_logits_and_scores_agree_with_sam2() {
             prompt_encoder.no_mask()
         };
         let image = ImageTokens::new(sam2_features() + dense, position.clone());
-        for (multimask, prefix) in [(false, case.to_string()), (true, format!("{case}.multimask"))] {
-            let decoded = mask_decoder.forward(&image, Some(&high_res), sparse.clone(), multimask);
-            errors.push((format!("{prefix}.logits"), golden.error(&format!("{prefix}.logits"), decoded.logits)));
-            errors.push((format!("{prefix}.scores"), golden.error(&format!("{prefix}.scores"), decoded.scores)));
+        for image in [image.clone(), mask_decoder.project(image)] {
+            for (multimask, prefix) in [(false, case.to_string()), (true, format!("{case}.multimask"))] {
+                let decoded = mask_decoder.forward(&image, Some(&high_res), sparse.clone(), multimask);
+                errors.push((format!("{prefix}.logits"), golden.error(&format!("{prefix}.logits"), decoded.logits)));
+                errors.push((format!("{prefix}.scores"), golden.error(&format!("{prefix}.scores"), decoded.scores)));
+            }
         }
         picked.extend(golden.bytes(&format!("{case}.picked")));
     }

@@ -276,7 +276,7 @@ impl Grid<'_> {
                     }
                 },
             );
-            block.gather(&mut attended, Matrix { values: logits, rows: queries.rows, columns: block.keys });
+            block.gather(&mut attended, Matrix::new(logits, block.keys));
             first += block.keys;
         }
         for (attended, softmax) in attended.chunks_exact_mut(depth).zip(softmax) {
@@ -318,7 +318,7 @@ impl Block<'_> {
     /// attended += weights values
     fn gather(&self, attended: &mut [f32], weights: Matrix<'_>) {
         match &self.factors {
-            Factors::F32 { values, .. } => add_matmul(attended, weights, *values),
+            Factors::F32 { values, .. } => add_matmul(attended, weights, *values, Threads::One),
             Factors::Bf16 { values, .. } => bf16::add_product(attended, weights.values, values),
         }
     }
