@@ -4,16 +4,18 @@
     bench.py [--models sam_b,sam2_t,…] [--rounds N] [--encodes N] [--decodes N] [--out FOLDER] [--program PATH]
              [--binary PATH]
 
-Each round starts one process of ours and one of theirs for every model, in turn, so that whatever else the machine does
-falls on both. A process loads the model, encodes the chip once to warm up, then takes its samples. A second comparison
-times the two commands that make a feature folder from a raster of one chip, start to end.
+Each round starts one process of every side of a model, in turn, so that whatever else the machine does falls on all:
+ours and theirs in single precision, and of all models but MobileSAM ours with `--precision bf16` and theirs under
+PyTorch's bf16 autocast. A process loads the model, encodes the chip once to warm up, then takes its samples. A second
+comparison times the two commands that make a feature folder from a raster of one chip, start to end.
 
-Written to benches/runs/<date>-<machine>/: README.md (the table) and samples.json (every sample). Run it in the environment
-of tests/parity/setup.sh; it only imports the standard library itself, and starts Python geosam as a process.
+Written to benches/runs/<date>-<machine>/: README.md (the tables, and which goals are met) and samples.json (every
+sample). Run it in the environment of tests/parity/setup.sh; it only imports the standard library itself, and starts
+Python geosam as a process.
 
 Our side is the `speed` bench of the facade, which this starts as
 
-    speed --checkpoint FILE --chip FILE --features FILE --encodes N --decodes N
+    speed --checkpoint FILE --chip FILE --features FILE --encodes N --decodes N [--precision bf16]
 
 and which prints one line of JSON: encode_s and decode_s, and decode_s_of_16, samples in seconds (the last: a call with 16
 prompts, divided by 16). `--chip` holds RGB bytes of a chip of the model's size; `--features` receives the last features, f32 little-endian.
@@ -34,6 +36,15 @@ import sys
 import tempfile
 import time
 
+# What is to be reached beside Python in single precision: times its speed encoding in f32 and in bf16, at least; and
+# peak memory in f32 as a share of its, at most.
+ENCODE = {"sam_b": 2.8, "mobile_sam": 2.5, "sam2_t": 2.0, "sam2_b": 2.0, "sam2_l": 1.8, "sam3": 1.6}
+ENCODE_BF16 = {"sam_b": 4.5, "sam2_t": 3.0, "sam2_b": 3.0, "sam2_l": 3.0, "sam3": 2.6}
+PEAK_MEMORY = {"sam_b": 0.40, "mobile_sam": 0.50, "sam2_t": 0.50, "sam2_b": 0.50, "sam2_l": 0.55, "sam3": 0.60}
+# Of every model, times Python's speed, at least: encoding in bf16 beside its autocast, answering a point alone, and
+# answering one of 16 asked together.
+AUTOCAST, DECODE, DECODE_OF_16 = 1.6, 5.0, 6.0
+
 REPOSITORY = pathlib.Path(__file__).resolve().parents[2]
 PARITY = REPOSITORY / "tests/parity"
 
@@ -43,9 +54,13 @@ def side(model):
     return 1008 if model.startswith("sam3") else 1024
 
 
-def feature_bound(model):
-    """As in tests/parity/checks.py."""
-    return 1e-4 if model.startswith("sam3") else 2e-5
+def feature_bounds(model):
+    """Of our sides, as in tests/parity: checks.py and precision_checks.py."""
+    return {"ours": 1e-4 if model.startswith("sam3") else 2e-5, "ours-bf16": 1e-2}
+
+
+class Failed(Exception):
+    """A command ended with an error; the message ends with its own."""
 
 
 def measured(command, **options):
@@ -62,7 +77,7 @@ def measured(command, **options):
         process.returncode = os.waitstatus_to_exitcode(status)
         out.seek(0), errors.seek(0)
         if process.returncode != 0:
-            sys.exit(f"{' '.join(map(str, command))}\n{errors.read().decode()}")
+            raise Failed(f"{' '.join(map(str, command))}\n{errors.read().decode().strip()}")
         return out.read().decode(), seconds, usage.ru_maxrss / (1e3 if platform.system() == "Linux" else 1e6)
 
 
@@ -80,37 +95,63 @@ def bench_program():
 
 
 def relative_difference(ours, theirs):
+    """‖ours − theirs‖ / ‖theirs‖ of two files of f32."""
     ours, theirs = (array.array("f", path.read_bytes()) for path in (ours, theirs))
     if len(ours) != len(theirs):
         return math.nan
     return math.sqrt(sum((a - b) ** 2 for a, b in zip(ours, theirs)) / sum(b * b for b in theirs))
 
 
+def contestants(args, model, work, checkpoint):
+    """The sides of a comparison: name, command, and the file that receives its features."""
+    chip = work / f"bench-chip-{side(model)}.u8"
+    chip.write_bytes(random.Random(0).randbytes(side(model) ** 2 * 3))
+
+    def one(name, *command):
+        features = work / f"bench-{model}-{name}.f32"
+        return name, [*command, "--features", features, "--encodes", args.encodes], features
+
+    ours = [args.program, "--checkpoint", checkpoint, "--chip", chip]
+    theirs = [sys.executable, PARITY / "geosam_reference.py", "time", checkpoint, chip]
+    yield one("ours", *ours, "--decodes", args.decodes)
+    yield one("theirs", *theirs, "--decodes", args.decodes)
+    if model != "mobile_sam":  # so fast that there is no need
+        yield one("ours-bf16", *ours, "--decodes", 0, "--precision", "bf16")
+        yield one("theirs-bf16", *theirs, "--decodes", 0, "--autocast", "bf16")
+
+
 def compare_models(args, work):
-    """Samples by model and side."""
-    samples = {}
+    """By model: the samples of each side, and how far its features are from Python's in f32.
+
+    Of Python's autocast, where it fails, the reason: {"failed": "…"}. Any other side has to work.
+    """
+    models = {}
     for model in args.models:
-        chip = work / f"bench-chip-{side(model)}.u8"
-        chip.write_bytes(random.Random(0).randbytes(side(model) ** 2 * 3))
-        checkpoint = make_checkpoint(work, model)
-        counts = ["--encodes", args.encodes, "--decodes", args.decodes]
-        features = {name: work / f"bench-{model}-{name}.f32" for name in ("ours", "theirs")}
-        commands = {
-            "ours": [args.program, "--checkpoint", checkpoint, "--chip", chip, "--features", features["ours"], *counts],
-            "theirs": [sys.executable, PARITY / "geosam_reference.py", "time", checkpoint, chip, "--features",
-                       features["theirs"], *counts],
-        }
-        sides = {name: {} for name in commands}
+        contest = list(contestants(args, model, work, make_checkpoint(work, model)))
+        samples = {name: {} for name, *_ in contest}
         for turn in range(args.rounds):
-            for name, command in commands.items():
-                text, _, peak = measured(command)
+            for name, command, _ in contest:
+                taken = samples[name]
+                if "failed" in taken:
+                    continue
+                try:
+                    text, _, peak = measured(command)
+                except Failed as error:
+                    if name != "theirs-bf16":
+                        raise
+                    taken["failed"] = str(error).splitlines()[-1]
+                    print(f"{model} {name} fails: {taken['failed']}", flush=True)
+                    continue
                 for measure, values in {**last_json(text), "peak_mb": [peak]}.items():
                     if isinstance(values, list):
-                        sides[name].setdefault(measure, []).extend(values)
-                print(f"{model} {name} {turn + 1}/{args.rounds}: encode "
-                      f"{statistics.median(sides[name]['encode_s']):.2f} s, peak {peak:.0f} MB", flush=True)
-        samples[model] = {**sides, "feature_difference": relative_difference(features["ours"], features["theirs"])}
-    return samples
+                        taken.setdefault(measure, []).extend(values)
+                print(f"{model} {name} {turn + 1}/{args.rounds}: encode {statistics.median(taken['encode_s']):.2f} s, "
+                      f"peak {peak:.0f} MB", flush=True)
+        features = {name: path for name, _, path in contest if "failed" not in samples[name]}
+        exact = features.pop("theirs")
+        models[model] = {"samples": samples, "feature_difference":
+                         {name: relative_difference(path, exact) for name, path in features.items()}}
+    return models
 
 
 def compare_commands(args, work):
@@ -146,47 +187,121 @@ def make_checkpoint(work, model):
     return pathlib.Path(done.stdout.strip())
 
 
-def row(label, unit, ours, theirs, scale=1.0, digits=2):
-    """One line of the table: medians, smallest and largest sample, and ours as a share of theirs."""
+def shown(values, scale, digits):
+    """Median, smallest and largest sample."""
+    values = [scale * v for v in values]
+    return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
 
-    def shown(values):
-        values = [scale * v for v in values]
-        return f"{statistics.median(values):.{digits}f} ({min(values):.{digits}f}–{max(values):.{digits}f})"
 
-    ratio = statistics.median(ours) / statistics.median(theirs)
-    return f"| {label} | {unit} | {shown(ours)} | {shown(theirs)} | {ratio:.2f} |"
+def ratio(ours, theirs):
+    return statistics.median(ours) / statistics.median(theirs)
+
+
+def speed(ours, theirs):
+    """Ours, times theirs, of samples in seconds."""
+    return statistics.median(theirs) / statistics.median(ours)
+
+
+def row(label, unit, ours, theirs):
+    """One line of the table: both sides, ours as a share of theirs, and except for memory ours in times their speed.
+
+    `theirs` may be the text that says why there are no samples.
+    """
+    scale, digits = {"s": (1, 2), "ms": (1e3, 1), "MB": (1, 0), "prompts/s": (1, 0)}[unit]
+    line = f"| {label} | {unit} | {shown(ours, scale, digits)} |"
+    if isinstance(theirs, str):
+        return f"{line} {theirs} | – | – |"
+    share = ratio(ours, theirs)
+    times = {"MB": "–", "prompts/s": f"{share:.2f}"}.get(unit, f"{speed(ours, theirs):.2f}")
+    return f"{line} {shown(theirs, scale, digits)} | {share:.2f} | {times} |"
 
 
 def table(models, commands):
-    lines = ["| | unit | this geosam | Python geosam | ratio |", "|---|---|--:|--:|--:|"]
-    for model, sides in models.items():
-        ours, theirs = sides["ours"], sides["theirs"]
-        lines.append(row(f"{model}: encode one chip of {side(model)} × {side(model)}", "s", ours["encode_s"], theirs["encode_s"]))
-        lines.append(row(f"{model}: answer one point", "ms", ours["decode_s"], theirs["decode_s"], 1e3, 1))
-        if "decode_s_of_16" in ours:
-            lines.append(row(f"{model}: answer one of 16 points asked together (Python: alone)", "ms",
-                             ours["decode_s_of_16"], theirs["decode_s"], 1e3, 1))
-            each = [[1 / seconds for seconds in samples] for samples in (ours["decode_s_of_16"], theirs["decode_s"])]
-            label = f"{model}: hover preview, 16 points a call (Python: alone), more is better"
-            lines.append(row(label, "prompts/s", *each, digits=0))
-        lines.append(row(f"{model}: peak resident memory", "MB", ours["peak_mb"], theirs["peak_mb"], digits=0))
-    for model, sides in commands.items():
-        lines.append(row(f"{model}: the command that encodes a raster of one chip", "s", sides["ours"]["wall_s"],
-                         sides["theirs"]["wall_s"]))
-        lines.append(row(f"{model}: its peak resident memory", "MB", sides["ours"]["peak_mb"], sides["theirs"]["peak_mb"],
-                         digits=0))
+    lines = ["| | unit | this geosam | Python geosam | ratio | times Python's speed |", "|---|---|--:|--:|--:|--:|"]
+    for model, result in models.items():
+        ours, theirs = (result["samples"][name] for name in ("ours", "theirs"))
+        label = f"{model}: encode one chip of {side(model)} × {side(model)}"
+        lines.append(row(label, "s", ours["encode_s"], theirs["encode_s"]))
+        lines.append(row(f"{model}: answer one point", "ms", ours["decode_s"], theirs["decode_s"]))
+        label = f"{model}: answer one of 16 points asked together (Python: alone)"
+        lines.append(row(label, "ms", ours["decode_s_of_16"], theirs["decode_s"]))
+        each = [[1 / seconds for seconds in samples] for samples in (ours["decode_s_of_16"], theirs["decode_s"])]
+        label = f"{model}: hover preview, 16 points a call (Python: alone), more is better"
+        lines.append(row(label, "prompts/s", *each))
+        lines.append(row(f"{model}: peak resident memory", "MB", ours["peak_mb"], theirs["peak_mb"]))
+        if "ours-bf16" in result["samples"]:
+            lines += reduced_rows(model, result["samples"])
+    for model, samples in commands.items():
+        ours, theirs = samples["ours"], samples["theirs"]
+        label = f"{model}: the command that encodes a raster of one chip"
+        lines.append(row(label, "s", ours["wall_s"], theirs["wall_s"]))
+        lines.append(row(f"{model}: its peak resident memory", "MB", ours["peak_mb"], theirs["peak_mb"]))
+    return lines
+
+
+def reduced_rows(model, samples):
+    """Encoding in bf16 beside Python in single precision and beside its autocast."""
+    ours, theirs, autocast = (samples[name] for name in ("ours-bf16", "theirs", "theirs-bf16"))
+    measures = ("encode_s", "s", "encode in bf16"), ("peak_mb", "MB", "peak resident memory in bf16")
+    for measure, unit, label in measures:
+        yield row(f"{model}: {label} (Python: f32)", unit, ours[measure], theirs[measure])
+        against = f"fails: {autocast['failed']}" if "failed" in autocast else autocast[measure]
+        yield row(f"{model}: {label} (Python: bf16 autocast)", unit, ours[measure], against)
+
+
+def differences(models):
+    """A table of how far the features are from Python's in single precision."""
+    names = ("ours", "ours-bf16", "theirs-bf16")
+    lines = ["| | this geosam | this geosam, bf16 | Python geosam, bf16 autocast |", "|---|--:|--:|--:|"]
+    for model, result in models.items():
+        values = (result["feature_difference"].get(name) for name in names)
+        lines.append(f"| {model} | " + " | ".join("–" if value is None else f"{value:.2g}" for value in values) + " |")
+    return lines
+
+
+def goals(models):
+    """A table of the goals at the top of this file beside what was measured."""
+    lines = ["| | goal | measured | met |", "|---|--:|--:|---|"]
+
+    def add(label, sign, goal, value):
+        if goal is not None:  # a model without one
+            met = value <= goal if sign == "≤" else value >= goal
+            lines.append(f"| {label} | {sign} {goal:.2f} | {value:.2f} | {'met' if met else '**not met**'} |")
+
+    for model, result in models.items():
+        ours, theirs = (result["samples"][name] for name in ("ours", "theirs"))
+        faster = f"{model}: {{}}, times Python's speed".format
+        add(faster("encode"), "≥", ENCODE.get(model), speed(ours["encode_s"], theirs["encode_s"]))
+        if "ours-bf16" in result["samples"]:
+            reduced, autocast = (result["samples"][name] for name in ("ours-bf16", "theirs-bf16"))
+            label = faster("encode in bf16") + " in f32"
+            add(label, "≥", ENCODE_BF16.get(model), speed(reduced["encode_s"], theirs["encode_s"]))
+            label = faster("encode in bf16") + " with bf16 autocast"
+            if "failed" in autocast:
+                lines.append(f"| {label} | ≥ {AUTOCAST:.2f} | Python fails | – |")
+            else:
+                add(label, "≥", AUTOCAST, speed(reduced["encode_s"], autocast["encode_s"]))
+        label = f"{model}: peak memory, of Python's"
+        add(label, "≤", PEAK_MEMORY.get(model), ratio(ours["peak_mb"], theirs["peak_mb"]))
+        add(faster("answer one point"), "≥", DECODE, speed(ours["decode_s"], theirs["decode_s"]))
+        add(faster("answer one of 16 points"), "≥", DECODE_OF_16, speed(ours["decode_s_of_16"], theirs["decode_s"]))
     return lines
 
 
 def readme(args, models, commands, facts):
-    lines = [f"# {facts['date']}", "", "`make bench`: medians, with the smallest and largest sample; ratio = ours / theirs.", ""]
+    lines = [f"# {facts['date']}", ""]
+    lines += ["`make bench`: medians, with the smallest and largest sample; ratio = ours / theirs.", ""]
     lines += table(models, commands)
-    lines += ["", "Correct: ‖ours − theirs‖ / ‖theirs‖ of the chip's features, to be at most 2e-5 (SAM 3: 1e-4):", ""]
-    lines += [f"- {model}: {sides['feature_difference']:.2g}" for model, sides in models.items()]
-    lines += ["", "Measured with:", ""]
+    lines += ["", "Correct: ‖Δ‖ / ‖theirs‖ of the chip's features, theirs being those of Python geosam in f32; of ours in f32",
+              "at most 2e-5 (SAM 3: 1e-4), in bf16 1e-2. `tests/parity` compares masks, too.", ""]
+    lines += differences(models)
+    lines += ["", "## Goals", ""]
+    lines += goals(models)
+    lines += ["", "## Measured with", ""]
     lines += [f"- {key}: {value}" for key, value in facts.items() if key != "date"]
-    lines += [f"- {args.rounds} rounds, each {args.encodes} encodes and {args.decodes} decodes of a fresh process of each side",
-              "- single precision on both sides; Python with its default number of threads"]
+    lines += [f"- {args.rounds} rounds, each a fresh process of each side: {args.encodes} encodes and {args.decodes} decodes "
+              "(in bf16 none)",
+              "- single precision where nothing else is said; Python with its default number of threads"]
     return "\n".join(lines) + "\n"
 
 
@@ -225,10 +340,14 @@ def main():
     (out / "README.md").write_text(text)
     (out / "samples.json").write_text(json.dumps({"facts": known, "models": models, "commands": commands}, indent=1) + "\n")
     print(f"\n{text}\nwritten to {out}")
-    wrong = [model for model, sides in models.items() if not sides["feature_difference"] <= feature_bound(model)]
+    wrong = [f"{model} {name}" for model, result in models.items() for name, bound in feature_bounds(model).items()
+             if not result["feature_difference"].get(name, 0.0) <= bound]
     if wrong:
         sys.exit(f"the features of {', '.join(wrong)} are not those of Python geosam: the times above mean nothing")
 
 
 if __name__ == "__main__":
-    main()
+    try:
+        main()
+    except Failed as error:
+        sys.exit(str(error))

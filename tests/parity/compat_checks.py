@@ -173,25 +173,25 @@ def facts(summary):
     return summary.crs_text, tuple(summary.extent), summary.chip_count, summary.pixel_area
 
 
-def check_features(report, name, ours_folder, theirs_folder, allowed):
+def check_features(report, name, ours_folder, theirs_folder, allowed, group="encode"):
     """Python geosam loads every chip file of ours and finds the same features in it."""
     from geosam.models import EncodedImageFeatures
 
     chips = sorted(path.name for path in (theirs_folder / "features").glob("*.pt"))
-    report.equal("encode", name, "chip files", sorted(p.name for p in (ours_folder / "features").iterdir()), chips)
+    report.equal(group, name, "chip files", sorted(p.name for p in (ours_folder / "features").iterdir()), chips)
     for chip in chips:
         try:
             ours, theirs = (EncodedImageFeatures.load(folder / "features" / chip) for folder in (ours_folder, theirs_folder))
         except Exception as error:  # noqa: BLE001
-            report.error("encode", f"{name}: {chip}", error)
+            report.error(group, f"{name}: {chip}", error)
             continue
         described, tensors = zip(*((
             (e.model_type, e.checkpoint_path, tuple(e.src_shape), tuple(e.dst_shape), e.feature_kind),
             reference.tensors(e.features)) for e in (ours, theirs)))
-        report.equal("encode", f"{name}: {chip}", "fields", *described)
-        report.equal("encode", f"{name}: {chip}", "tensors", *([(key, v.dtype) for key, v in t.items()] for t in tensors))
+        report.equal(group, f"{name}: {chip}", "fields", *described)
+        report.equal(group, f"{name}: {chip}", "tensors", *([(key, v.dtype) for key, v in t.items()] for t in tensors))
         for key, theirs in tensors[1].items():
-            report.close("encode", f"{name}: {chip}", key, tensors[0].get(key, 0), theirs, allowed.features)
+            report.close(group, f"{name}: {chip}", key, tensors[0].get(key, 0), theirs, allowed.features)
 
 
 def check_online(report, binary, store, scene, model, seed, checkpoint):

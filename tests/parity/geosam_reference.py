@@ -6,9 +6,9 @@
     geosam_reference.py query OUT CHECKPOINT RESULT.npz [--point X,Y,LABEL ...] [--box L,B,R,T] --crs C [--multimask]
         answer one query from that cache; RESULT.npz: masks, scores, transform, low_res (raw decoder logits), chip_id
     geosam_reference.py online RASTER CHECKPOINT RESULT.npz [the same prompt options]
-    geosam_reference.py time CHECKPOINT CHIP.u8 [--features OUT.f32] [--encodes N] [--decodes N]
+    geosam_reference.py time CHECKPOINT CHIP.u8 [--features OUT.f32] [--encodes N] [--decodes N] [--autocast bf16]
         encode and decode one square chip (raw RGB bytes) and print every sample in seconds as one line of JSON;
-        OUT.f32 receives the features, tensor after tensor
+        OUT.f32 receives the features, tensor after tensor; with --autocast, PyTorch's automatic mixed precision encodes
 
 The checkpoint's file name must be one of ultralytics' (sam_b.pt, mobile_sam.pt, sam2.1_t.pt, sam3.pt, ...): that is how
 it picks the model. parity.py imports the functions.
@@ -77,12 +77,17 @@ def model_spec(checkpoint, side=None):
     return ModelSpec(kind.model_type, str(checkpoint), device="cpu", imgsz=side or kind.side)
 
 
-def tensors(features):
-    """The arrays of an encoded chip by name: SAM has one, SAM 2 and 3 have three."""
+def levels(features):
+    """The tensors of an encoded chip by name: SAM has one, SAM 2 and 3 have three."""
     if not isinstance(features, dict):
-        return {"features": features.numpy()}
-    levels = {f"high_res_feats.{index}": level.numpy() for index, level in enumerate(features["high_res_feats"])}
-    return {"image_embed": features["image_embed"].numpy(), **levels}
+        return {"features": features}
+    high_res = {f"high_res_feats.{index}": level for index, level in enumerate(features["high_res_feats"])}
+    return {"image_embed": features["image_embed"], **high_res}
+
+
+def tensors(features):
+    """The same as arrays."""
+    return {name: level.numpy() for name, level in levels(features).items()}
 
 
 def open_raster(path, bands=None, crs=None, res=None, resampling=None):
@@ -226,12 +231,19 @@ def answers_online(raster, checkpoint, prompts, **reading):
     return [ask(engine, dataset.crs, prompt, cache=cache) for prompt in prompts]
 
 
-def time_model(checkpoint, chip, encodes, decodes):
-    """Samples in seconds of encoding `chip` (u8 [side, side, 3]) and of answering one point; and the features."""
+def time_model(checkpoint, chip, encodes, decodes, autocast):
+    """Samples in seconds of encoding `chip` (u8 [side, side, 3]), with PyTorch's bf16 autocast or without, and of
+    answering one point in single precision; and the features."""
+    import torch
     from geosam.models import build_model_adapter
 
     adapter = build_model_adapter(model_spec(checkpoint))
-    encoded = adapter.encode_image(chip)  # warm-up
+
+    def encode(_):
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=autocast):
+            return adapter.encode_image(chip)
+
+    encoded = encode(0)  # warm-up
 
     def sample(work, count):
         samples = []
@@ -244,8 +256,8 @@ def time_model(checkpoint, chip, encodes, decodes):
     def decode(index):
         adapter.predict_features(encoded, points=[[500.0 + index, 500.0]], labels=[1])
 
-    encode_s = sample(lambda _: adapter.encode_image(chip), encodes)
-    sample(decode, 2)
+    encode_s = sample(encode, encodes)
+    sample(decode, min(decodes, 2))  # warm-up
     return {"encode_s": encode_s, "decode_s": sample(decode, decodes)}, encoded.features
 
 
@@ -272,7 +284,8 @@ def main():
         if name == "time":
             sub.add_argument("--features")
             sub.add_argument("--encodes", type=int, default=1)
-            sub.add_argument("--decodes", type=int, default=12)
+            sub.add_argument("--decodes", type=int, default=12, help="0 with --autocast: the features are not all f32")
+            sub.add_argument("--autocast", choices=["bf16"])
     args = parser.parse_args()
 
     if args.command == "cache":
@@ -283,9 +296,11 @@ def main():
     elif args.command == "time":
         chip = np.fromfile(args.chip, np.uint8)
         side = math.isqrt(chip.size // 3)
-        samples, features = time_model(args.checkpoint, chip.reshape(side, side, 3), args.encodes, args.decodes)
+        samples, features = time_model(args.checkpoint, chip.reshape(side, side, 3), args.encodes, args.decodes,
+                                       args.autocast == "bf16")
         if args.features:
-            np.concatenate([tensor.ravel() for tensor in tensors(features).values()]).astype("<f4").tofile(args.features)
+            values = [level.float().numpy().ravel() for level in levels(features).values()]
+            np.concatenate(values).astype("<f4").tofile(args.features)
         print(json.dumps(samples))
     else:
         from scenes import WorldPrompt

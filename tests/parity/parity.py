@@ -19,6 +19,7 @@ import checkpoint_checks
 import compat_checks
 import make_checkpoints
 import output_checks
+import precision_checks
 import prompt_checks
 import raster_checks
 import standard_checks
@@ -27,7 +28,7 @@ from checks import Report
 from geosam_reference import SAM, family
 from stored import Store
 
-SECTIONS = ("rasters", "input", "compat", "prompts", "live", "outputs", "standard", "checkpoints")
+SECTIONS = ("rasters", "input", "compat", "prompts", "live", "bf16", "outputs", "standard", "checkpoints")
 MODELS = ("mobile_sam", "sam_b", "sam2_t", "sam2.1_s", "sam2_b", "sam2.1_l", "sam3")
 
 
@@ -90,6 +91,8 @@ def run(args, report, binary, store):
             if "live" in args.only:
                 for case in compat_checks.plan(model, quick=True)[0]:
                     step(compat_checks.check_online, store, case.scene, model, seed, checkpoint)
+            if "bf16" in args.only and model != "mobile_sam":
+                step(precision_checks.check_bf16, store, cases[0], model, seed, checkpoint)
             if "outputs" in args.only and model == "mobile_sam":
                 step(output_checks.check_outputs, store, model, seed, checkpoint)
             if "standard" in args.only:

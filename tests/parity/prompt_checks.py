@@ -17,18 +17,25 @@ def check_choice(report, binary, store, case, model, seed, checkpoint, outcomes)
     name = f"{model}/{seed} {case}"
     raster = case.scene.write(binary.work / "rasters")
     theirs, _ = reference_folder(store, case, raster, checkpoint)
-    singles = [prompt for prompt in case.asked() if not prompt.multimask]
-    asked = [*singles, *(dataclasses.replace(prompt, multimask=True) for prompt in singles)]
-    expected = reference_answers(store, "choice", lambda ask: reference.answers_from_folder(theirs, checkpoint, ask),
-                                 [raster, checkpoint], asked, chip=case.chip, stride=case.stride, bands=case.bands)
-    for prompt, single, three in zip(singles, expected, expected[len(singles) :]):
+    asked, answers = single_and_three(store, case, raster, checkpoint, theirs)
+    for (prompt, again), (single, three) in zip(asked, answers):
         try:
-            ours = [binary.query(theirs, checkpoint, p) for p in (prompt, dataclasses.replace(prompt, multimask=True))]
+            ours = [binary.query(theirs, checkpoint, p) for p in (prompt, again)]
             report.equal("dynamic multimask", f"{name}: {prompt.name}", "mask picked", chosen(*ours), chosen(single, three))
             report.answer("dynamic multimask", f"{name}: {prompt.name}, three masks", ours[1], three, bounds(model))
             outcomes.add(chosen(single, three) == 0)
         except Exception as error:  # noqa: BLE001 a failed step is a failed check
             report.error("dynamic multimask", f"{name}: {prompt.name}", error)
+
+
+def single_and_three(store, case, raster, checkpoint, folder):
+    """The prompts of a case, each as one that asks for a single mask and one that asks for three; Python geosam's answers
+    to both from its feature folder. Two lists of pairs."""
+    singles = [prompt for prompt in case.asked() if not prompt.multimask]
+    threes = [dataclasses.replace(prompt, multimask=True) for prompt in singles]
+    answers = reference_answers(store, "choice", lambda ask: reference.answers_from_folder(folder, checkpoint, ask),
+                                [raster, checkpoint], singles + threes, chip=case.chip, stride=case.stride, bands=case.bands)
+    return list(zip(singles, threes)), list(zip(answers, answers[len(singles) :]))
 
 
 def chosen(single, three):
