@@ -17,6 +17,8 @@ use geosam_models::{
     HieraConfig, ImageEncoderConfig, ModelOptions, PerceptionEncoderConfig, Sam, SamConfig, VitConfig,
 };
 
+mod peak;
+
 const RUNS: usize = 21;
 
 fn main() -> Result<()> {
@@ -25,9 +27,12 @@ fn main() -> Result<()> {
     if families.is_empty() {
         families = ["sam", "sam2", "sam3"].map(String::from).to_vec();
     }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    // In f32, of all cores.
+    let peak = peak::measure().map(|[f32, _]| f32 * cores as f64);
     for family in families {
-        println!("{family}, {} threads", std::thread::available_parallelism().map_or(1, usize::from));
-        bench(&SamConfig { image_encoder: narrow_encoder(&family)? })?;
+        println!("{family}, {cores} cores{}", peak.map_or(String::new(), |peak| format!(", peak {peak:.0} GFLOP/s")));
+        bench(&SamConfig { image_encoder: narrow_encoder(&family)? }, peak)?;
     }
     Ok(())
 }
@@ -60,7 +65,7 @@ fn narrow_encoder(family: &str) -> Result<ImageEncoderConfig> {
     })
 }
 
-fn bench(config: &SamConfig) -> Result<()> {
+fn bench(config: &SamConfig, peak: Option<f64>) -> Result<()> {
     let model = Sam::random(config, 0, &ModelOptions::default())?;
     let side = config.image_size();
     let rgb = (0..3 * side * side).map(|i| (i * 7919 % 251) as u8).collect();
@@ -74,7 +79,10 @@ fn bench(config: &SamConfig) -> Result<()> {
         profiles.push(profile);
     }
     profiles.sort_by_key(|profile| profile.total);
-    println!("{}", profiles[0]);
+    match peak {
+        Some(peak) => println!("{}", profiles[0].beside_peak(peak)),
+        None => println!("{}", profiles[0]),
+    }
 
     println!("{:<36}{:>9.2} ms", "open a chip", fastest(|| model.open(&features).map(drop))?);
     for (prompts, multimask) in [(1, false), (1, true), (16, false)] {

@@ -5,13 +5,17 @@
 //! `MODEL` is an identifier of the registry (default: sam_b mobile_sam), `PRECISION` f32 or bf16, for the models that
 //! follow.
 //!
+//! The peak is that of all cores from registers only, measured first, in the precision of the model's products.
+//!
 //! Of each model's runs the fastest is shown: on a shared machine it is the one that was disturbed least.
 
 #![allow(clippy::print_stdout, missing_docs)]
 
-use geosam_core::{ModelImage, Result, Segmenter, Shape};
+use geosam_core::{ModelImage, Precision, Result, Segmenter, Shape};
 use geosam_models::profile::profile;
 use geosam_models::{ModelOptions, Sam, SamConfig};
+
+mod peak;
 
 const RUNS: usize = 3;
 
@@ -21,6 +25,8 @@ fn main() -> Result<()> {
     if models.is_empty() {
         models = ["sam_b", "mobile_sam"].map(String::from).to_vec();
     }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let peaks = peak::measure().map(|peaks| peaks.map(|peak| peak * cores as f64));
     let mut options = ModelOptions::default();
     for name in models {
         if let Ok(precision) = name.parse() {
@@ -37,12 +43,15 @@ fn main() -> Result<()> {
             profiles.push(profile);
         }
         profiles.sort_by_key(|profile| profile.total);
-        println!(
-            "{name}, {}, {} threads\n{}",
-            options.precision,
-            std::thread::available_parallelism().map_or(1, usize::from),
-            profiles[0]
-        );
+        let profile = &profiles[0];
+        match peaks {
+            Some([f32, bf16]) => {
+                let peak = if options.precision == Precision::Bf16 { bf16 } else { f32 };
+                println!("{name}, {}, {cores} cores, peak {peak:.0} GFLOP/s", options.precision);
+                println!("{}", profile.beside_peak(peak));
+            }
+            None => println!("{name}, {}, {cores} cores\n{profile}", options.precision),
+        }
     }
     Ok(())
 }

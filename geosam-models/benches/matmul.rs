@@ -8,7 +8,6 @@
 
 #![allow(clippy::print_stdout, missing_docs, unsafe_code)]
 
-use std::hint::black_box;
 use std::time::Instant;
 
 use rayon::prelude::*;
@@ -39,6 +38,8 @@ const SHAPES: [[usize; 3]; 17] = [
 const CHUNK: usize = 128;
 /// Operations, about, for which the runs of a kind on a shape are repeated.
 const OPERATIONS: f64 = 1e12;
+
+mod peak;
 
 /// The kernels as they are, without making them public.
 #[path = "../src/kernels"]
@@ -142,60 +143,4 @@ fn relative_error(actual: &[f32], expected: &[f32]) -> f64 {
     let difference: f64 = actual.iter().zip(expected).map(|(a, e)| f64::from(a - e).powi(2)).sum();
     let norm: f64 = expected.iter().map(|e| f64::from(*e).powi(2)).sum();
     (difference / norm).sqrt()
-}
-
-#[cfg(target_arch = "x86_64")]
-mod peak {
-    use std::arch::x86_64::*;
-
-    use super::{black_box, seconds};
-
-    /// Sums that do not wait for each other.
-    const SUMS: usize = 24;
-    const STEPS: usize = 1 << 18;
-    const RUNS: usize = 50;
-
-    /// GFLOP/s of one core in f32 and bf16, from registers only.
-    pub(crate) fn measure() -> Option<[f64; 2]> {
-        if !(is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512bf16")) {
-            return None;
-        }
-        let best = |work: fn()| (0..RUNS).map(|_| seconds(work)).fold(f64::MAX, f64::min);
-        // SAFETY: the processor has the instructions, in both cases.
-        let times = [best(|| unsafe { in_f32() }), best(|| unsafe { in_bf16() })];
-        Some([0, 1].map(|kind| (STEPS * SUMS * [32, 64][kind]) as f64 / times[kind] / 1e9))
-    }
-
-    #[target_feature(enable = "avx512f")]
-    fn in_f32() {
-        let one = _mm512_set1_ps(black_box(1.0));
-        let mut sums = [_mm512_setzero_ps(); SUMS];
-        for _ in 0..STEPS {
-            for sum in &mut sums {
-                *sum = _mm512_fmadd_ps(one, one, *sum);
-            }
-        }
-        black_box(sums);
-    }
-
-    #[target_feature(enable = "avx512f,avx512bf16")]
-    fn in_bf16() {
-        let ones = _mm512_set1_epi32(black_box(0x3F80_3F80));
-        // SAFETY: registers of the same size, for which every bit pattern is a value.
-        let ones = unsafe { std::mem::transmute::<__m512i, __m512bh>(ones) };
-        let mut sums = [_mm512_setzero_ps(); SUMS];
-        for _ in 0..STEPS {
-            for sum in &mut sums {
-                *sum = _mm512_dpbf16_ps(*sum, ones, ones);
-            }
-        }
-        black_box(sums);
-    }
-}
-
-#[cfg(not(target_arch = "x86_64"))]
-mod peak {
-    pub(crate) fn measure() -> Option<[f64; 2]> {
-        None
-    }
 }

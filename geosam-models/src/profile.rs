@@ -4,6 +4,7 @@
 //! time. On other devices operators only start here, and their times say little.
 
 use std::cell::RefCell;
+use std::fmt::{self, Display};
 use std::time::{Duration, Instant};
 
 thread_local! {
@@ -82,19 +83,36 @@ pub(crate) fn operator<T>(describe: impl FnOnce() -> (String, f64), run: impl Fn
     result
 }
 
-impl std::fmt::Display for Profile {
-    /// A table: operator, calls, milliseconds, share of the total, GFLOP/s.
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(f, "{:<36}{:>6}{:>12}{:>8}{:>10}", "operator", "calls", "ms", "%", "GFLOP/s")?;
+impl Profile {
+    /// The table with one more column: the share, in per cent, of `peak` GFLOP/s.
+    pub fn beside_peak(&self, peak: f64) -> impl Display {
+        fmt::from_fn(move |f| self.table(f, Some(peak)))
+    }
+
+    fn table(&self, f: &mut fmt::Formatter<'_>, peak: Option<f64>) -> fmt::Result {
+        write!(f, "{:<36}{:>6}{:>12}{:>8}{:>10}", "operator", "calls", "ms", "%", "GFLOP/s")?;
+        writeln!(f, "{}", if peak.is_some() { "  % of peak" } else { "" })?;
         let mut line = |name: &str, calls: usize, time: Duration, operations: f64| {
             let seconds = time.as_secs_f64();
             let share = 100.0 * seconds / self.total.as_secs_f64();
             write!(f, "{name:<36}{calls:>6}{:>12.1}{share:>8.1}", 1e3 * seconds)?;
-            if operations > 0.0 { writeln!(f, "{:>10.1}", 1e-9 * operations / seconds) } else { writeln!(f) }
+            if operations > 0.0 {
+                let rate = 1e-9 * operations / seconds;
+                write!(f, "{rate:>10.1}")?;
+                peak.map_or(Ok(()), |peak| write!(f, "{:>11.0}", 100.0 * rate / peak))?;
+            }
+            writeln!(f)
         };
         for operator in &self.operators {
             line(&operator.name, operator.calls, operator.time, operator.operations)?;
         }
         line("total", 1, self.total, self.operators.iter().map(|operator| operator.operations).sum())
+    }
+}
+
+impl Display for Profile {
+    /// A table: operator, calls, milliseconds, share of the total, GFLOP/s.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.table(f, None)
     }
 }

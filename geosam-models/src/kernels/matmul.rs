@@ -58,6 +58,7 @@ pub(super) fn add_transposed_matmul(output: &mut [f32], a: Matrix<'_>, b: Matrix
 }
 
 /// A factor of a product.
+#[derive(Clone, Copy)]
 struct Factor<'a> {
     values: &'a [f32],
     rows: usize,
@@ -76,7 +77,7 @@ impl<'a> Factor<'a> {
     }
 
     /// Values from the first to the last, both included.
-    fn span(&self) -> usize {
+    fn span(self) -> usize {
         (self.rows - 1) * self.strides[0] + (self.columns - 1) * self.strides[1] + 1
     }
 }
