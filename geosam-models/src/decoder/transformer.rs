@@ -236,8 +236,8 @@ impl Attention {
     fn token_to_image(&self, positioned: Tensor<3>, image: &ImageTokens) -> Tensor<3> {
         let [batch, tokens, width] = positioned.dims();
         let queries = self.split_heads(self.q_proj.forward(positioned));
-        if let (Some(projected), 1) = (&image.projected, batch) {
-            let describe = || cross_attention("token to projected image", tokens, 2 * self.width(), image);
+        if let Some(projected) = &image.projected {
+            let describe = || cross_attention("token to projected image", batch * tokens, 2 * self.width(), image);
             let attend = || kernels::attend_to_projected_image(queries * self.scale(), &projected.image);
             return self.out_proj.forward(self.merge_heads(profile::operator(describe, attend)));
         }
@@ -277,8 +277,12 @@ impl Attention {
         let keys = self.split_heads(self.k_proj.forward(positioned));
         let values = self.split_heads(self.v_proj.forward(tokens));
         if !self.folding_pays(batch, count) {
-            let queries = self.split_heads(self.q_proj.forward(image.positioned()));
-            return norm.forward(image.features.clone() + self.attend(queries, keys, values));
+            let queries = match &image.projected {
+                Some(projected) => projected.queries.clone(),
+                None => self.q_proj.forward(image.positioned()),
+            };
+            let attended = self.attend(self.split_heads(queries), keys, values);
+            return norm.forward(image.features.clone() + attended);
         }
         let (heads, folded) = (self.num_heads, self.num_heads * count);
         let outputs = self.out_proj.weight.val().transpose().reshape(self.per_head(width));

@@ -25,6 +25,10 @@ impl Buffer {
         let layout = self.0.layout();
         &self.0.storage::<f32>()[layout.start_offset()..][..layout.shape().num_elements()]
     }
+
+    pub(super) fn into_tensor<const D: usize>(self) -> Tensor<D> {
+        Tensor::from_primitive::<Flex>(self.0)
+    }
 }
 
 /// Whether `x` is an `f32` tensor of the Flex backend that records no gradients.

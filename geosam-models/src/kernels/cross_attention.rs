@@ -1,5 +1,9 @@
 //! Attention between a handful of prompt tokens and thousands of image tokens, a few image tokens at a time: whatever
 //! has a row for each image token stays in the cache.
+//!
+//! Of `benches/decoder.rs`, two cores, share of the f32 peak measured in the same run: tokens to image 59 to 61 %, image to tokens
+//! 48 %, of projected queries 41 %, to a projected image 14 %, which is a quarter of the time of the unprojected one. Besides the
+//! products there are a sum, a softmax and a norm for every image token, and 4 KiB of memory traffic at a width of 256.
 
 use burn::tensor::{Tensor, activation};
 use rayon::prelude::*;
@@ -58,14 +62,14 @@ pub(crate) struct ProjectedImage {
 /// Costs 4·queries·tokens·heads·head width operations, and reads keys and values once.
 ///
 /// # Shapes
-/// - queries: `[1, heads, queries, head width]`, already scaled
+/// - queries: `[batch, heads, queries, head width]`, already scaled
 /// - output: the same
 pub(crate) fn attend_to_projected_image(queries: Tensor<4>, image: &ProjectedImage) -> Tensor<4> {
     let shape = queries.dims();
-    let [_, heads, count, head] = shape;
+    let [batch, heads, count, head] = shape;
     let (width, tokens) = (heads * head, image.keys.dims()[2]);
-    let parts = (Buffer::of(&queries), Buffer::of(&image.keys), Buffer::of(&image.values));
-    let (Some(q), Some(keys), Some(values)) = parts else {
+    let parts = (Buffer::of(&queries), Buffer::of(&image.keys), Buffer::of(&image.values), batch);
+    let (Some(q), Some(keys), Some(values), 1) = parts else {
         let keys = image.keys.clone().reshape([1, heads, head, tokens]);
         let values = image.values.clone().reshape([1, tokens, heads, head]).swap_dims(1, 2);
         return activation::softmax(queries.matmul(keys), 3).matmul(values);

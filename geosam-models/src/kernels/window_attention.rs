@@ -1,4 +1,10 @@
 //! Self-attention within the square windows of a token grid.
+//!
+//! Costs 4·tokens·window²·channels operations, a quarter of it for 2×2 pooled queries, and reads and writes each token once for
+//! every 256 queries of its window. Of `benches/encoder.rs`, two cores, share of the peak measured in the same run: windows of 64×64
+//! and 72×72 run at 65 to 70 % in f32 and 57 to 64 % in bf16, those of 24×24 at 59 %, 14×14 at 22 to 53 %, 8×8 at 12 to 32 %, 4×4 at
+//! 3 to 12 %: the smaller a window, the more of the time goes into gathering it and into short rows of logits. All windows
+//! below 16×16 together take 6 % of the encoding with SAM 2 tiny.
 
 mod tiled;
 

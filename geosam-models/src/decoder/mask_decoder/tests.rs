@@ -92,12 +92,14 @@ fn prompts_of_a_batch_do_not_touch_each_other() {
     let image = ImageTokens::new(features() + prompt_encoder.no_mask(), prompt_encoder.dense_pe(GRID));
     let prompts = [corners(), [foreground(), PromptToken::NotAPoint]];
     let sparse = prompt_encoder.sparse(&[&prompts[0], &prompts[1]]);
-    let together = mask_decoder.forward(&image, None, sparse, true).logits;
-    for (index, prompt) in prompts.iter().enumerate() {
-        let alone = mask_decoder.forward(&image, None, prompt_encoder.sparse(&[prompt]), true).logits.into_data();
-        let alone = alone.try_to_vec::<f32>().unwrap();
-        let error = crate::golden::relative_error(together.clone().slice(index..=index), &alone);
-        assert!(error < TOLERANCE, "{error}");
+    for image in [image.clone(), mask_decoder.project(image)] {
+        let together = mask_decoder.forward(&image, None, sparse.clone(), true).logits;
+        for (index, prompt) in prompts.iter().enumerate() {
+            let alone = mask_decoder.forward(&image, None, prompt_encoder.sparse(&[prompt]), true).logits.into_data();
+            let alone = alone.try_to_vec::<f32>().unwrap();
+            let error = crate::golden::relative_error(together.clone().slice(index..=index), &alone);
+            assert!(error < TOLERANCE, "{error}");
+        }
     }
 }
 
