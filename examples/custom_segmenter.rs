@@ -129,6 +129,10 @@ impl ColourSession {
 }
 
 impl PromptSession for ColourSession {
+    fn size_in_bytes(&self) -> usize {
+        size_of_val(self.means.values())
+    }
+
     fn predict(&self, prompts: &[PixelPrompt], options: PredictOptions) -> Result<Vec<Prediction>> {
         let candidates = if options.multimask { 3 } else { 1 };
         let (cells, shape) = (self.cells(), self.shape);

@@ -299,6 +299,7 @@ def readme(args, models, commands, facts):
     lines += goals(models)
     lines += ["", "## Measured with", ""]
     lines += [f"- {key}: {value}" for key, value in facts.items() if key != "date"]
+    lines += [f"- command: bench.py {' '.join(sys.argv[1:])}".rstrip()]
     lines += [f"- {args.rounds} rounds, each a fresh process of each side: {args.encodes} encodes and {args.decodes} decodes "
               "(in bf16 none)",
               "- single precision where nothing else is said; Python with its default number of threads"]

@@ -175,4 +175,7 @@ pub trait PromptSession: Send + std::fmt::Debug {
     /// # Errors
     /// See the contract.
     fn predict(&self, prompts: &[PixelPrompt], options: PredictOptions) -> Result<Vec<Prediction>>;
+
+    /// Memory that the session holds, in bytes: how many chips stay opened goes by it.
+    fn size_in_bytes(&self) -> usize;
 }

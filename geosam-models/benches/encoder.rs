@@ -5,7 +5,8 @@
 //! `MODEL` is an identifier of the registry (default: sam_b mobile_sam), `PRECISION` f32 or bf16, for the models that
 //! follow.
 //!
-//! The peak is that of all cores from registers only, measured first, in the precision of the model's products.
+//! The peak is that of one core from registers only, measured first, in the precision of the model's products, times the
+//! number of cores.
 //!
 //! Of each model's runs the fastest is shown: on a shared machine it is the one that was disturbed least.
 

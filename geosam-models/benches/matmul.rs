@@ -2,9 +2,10 @@
 //!
 //!     cargo bench -p geosam-models --bench matmul
 //!
-//! The two kinds take turns, and of each one's runs the fastest is shown: on a shared machine it is the one that was
-//! disturbed least. In bf16 every core multiplies chunks of rows of its own, as the layers do; outputs that are larger
-//! than the caches are written to memory, which layers that go on with a chunk at once do not wait for.
+//! The kinds take turns, and of each one's runs the fastest is shown: on a shared machine it is the one that was disturbed
+//! least. In f32 the weights lie by rows, `[outputs, inputs]`, or by columns, as layers of many rows have them. Of all cores
+//! each multiplies chunks of rows of its own, as the layers do; outputs that are larger than the caches are written to
+//! memory, which layers that go on with a chunk at once do not wait for.
 
 #![allow(clippy::print_stdout, missing_docs, unsafe_code)]
 
@@ -34,10 +35,10 @@ const SHAPES: [[usize; 3]; 17] = [
     [256, 1024, 64],
 ];
 
-/// Rows of a core's chunk in bf16.
+/// Rows of a core's chunk.
 const CHUNK: usize = 128;
 /// Operations, about, for which the runs of a kind on a shape are repeated.
-const OPERATIONS: f64 = 1e12;
+const OPERATIONS: f64 = 4e11;
 
 mod peak;
 
@@ -64,10 +65,14 @@ mod kernels {
         bf16::product(output, input, weights);
     }
 
-    pub(crate) fn in_f32(output: &mut [f32], input: &[f32], weights: &[f32], inputs: usize, cores: usize) {
-        let threads = if cores == 1 { Threads::One } else { Threads::All };
+    pub(crate) fn by_rows(output: &mut [f32], input: &[f32], weights: &[f32], inputs: usize) {
         let (input, weights) = (Matrix::new(input, inputs), Matrix::new(weights, inputs));
-        matmul::matmul_transposed(output, 1.0, input, weights, threads);
+        matmul::matmul_transposed(output, 1.0, input, weights, Threads::One);
+    }
+
+    pub(crate) fn by_columns(output: &mut [f32], input: &[f32], columns: &[f32], inputs: usize) {
+        let (input, weights) = (Matrix::new(input, inputs), Matrix::new(columns, columns.len() / inputs));
+        matmul::matmul(output, input, weights, Threads::One);
     }
 }
 
@@ -81,42 +86,43 @@ fn main() {
     }
     println!("GFLOP/s, and the share of the peak\n");
     println!(
-        "| rows × inputs → outputs | f32, 1 core | bf16, 1 core | f32, all | bf16, all | bf16 : f32 | error of bf16 |"
+        "| rows × inputs → outputs | f32 by rows, 1 core | by columns | bf16 | f32 by columns, all | bf16, all | error of bf16 |"
     );
-    println!("|---|---|---|---|---|---|---|");
+    println!("|---|--:|--:|--:|--:|--:|--:|");
     for [rows, inputs, outputs] in SHAPES {
         let (input, weights) = (numbers(rows * inputs, 1), numbers(outputs * inputs, 2));
+        let columns: Vec<f32> = (0..inputs * outputs).map(|i| weights[i % outputs * inputs + i / outputs]).collect();
         let packed = kernels::pack(&weights, inputs);
         let (mut exact, mut output) = (vec![0.0; rows * outputs], vec![0.0; rows * outputs]);
+        let in_chunks = |output: &mut [f32], product: &(dyn Fn(&mut [f32], &[f32]) + Sync)| {
+            let chunks = output.par_chunks_mut(CHUNK * outputs).zip(input.par_chunks(CHUNK * inputs));
+            chunks.for_each(|(output, input)| product(output, input));
+        };
         let operations = 2.0 * (rows * inputs * outputs) as f64;
-        let mut best = [f64::MAX; 4];
-        for _ in 0..(OPERATIONS / operations / 4.0).clamp(3.0, 1000.0) as usize {
+        let mut best = [f64::MAX; 5];
+        for _ in 0..(OPERATIONS / operations / 5.0).clamp(3.0, 1000.0) as usize {
             let times = [
-                seconds(|| kernels::in_f32(&mut exact, &input, &weights, inputs, 1)),
+                seconds(|| kernels::by_rows(&mut exact, &input, &weights, inputs)),
+                seconds(|| kernels::by_columns(&mut exact, &input, &columns, inputs)),
                 seconds(|| kernels::in_bf16(&mut output, &input, &packed)),
-                seconds(|| kernels::in_f32(&mut exact, &input, &weights, inputs, cores)),
-                seconds(|| {
-                    let chunks = output.par_chunks_mut(CHUNK * outputs).zip(input.par_chunks(CHUNK * inputs));
-                    chunks.for_each(|(output, input)| kernels::in_bf16(output, input, &packed));
-                }),
+                seconds(|| in_chunks(&mut exact, &|output, x| kernels::by_columns(output, x, &columns, inputs))),
+                seconds(|| in_chunks(&mut output, &|output, x| kernels::in_bf16(output, x, &packed))),
             ];
             best = std::array::from_fn(|kind| best[kind].min(times[kind]));
         }
-        let rates = best.map(|seconds| operations / seconds / 1e9);
-        let cell = |kind: usize| match peaks {
-            Some(peaks) => {
-                let peak = peaks[kind % 2] * if kind < 2 { 1.0 } else { cores as f64 };
-                format!("{:.0} ({:.0} %)", rates[kind], 100.0 * rates[kind] / peak)
-            }
-            None => format!("{:.0}", rates[kind]),
+        let cell = |kind: usize, of: Option<f64>| {
+            let rate = operations / best[kind] / 1e9;
+            of.map_or(format!("{rate:.0}"), |peak| format!("{rate:.0} ({:.0} %)", 100.0 * rate / peak))
         };
+        let [f32, bf16] = [0, 1].map(|kind| peaks.map(|peaks| peaks[kind]));
+        let all = |peak: Option<f64>| peak.map(|peak| peak * cores as f64);
         println!(
-            "| {rows} × {inputs} → {outputs} | {} | {} | {} | {} | {:.2} | {:.1e} |",
-            cell(0),
-            cell(1),
-            cell(2),
-            cell(3),
-            rates[3] / rates[2],
+            "| {rows} × {inputs} → {outputs} | {} | {} | {} | {} | {} | {:.1e} |",
+            cell(0, f32),
+            cell(1, f32),
+            cell(2, bf16),
+            cell(3, all(f32)),
+            cell(4, all(bf16)),
             relative_error(&output, &exact)
         );
     }

@@ -19,8 +19,8 @@ const PROMPTS_PER_CALL: usize = 16;
 /// How a [`FeatureQueryEngine`] works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FeatureQueryOptions {
-    /// Most bytes of features that stay on the model's device between queries, default 512 MiB: 128 chips of SAM, 32
-    /// of SAM 2, 25 of SAM 3. The chip used last always stays.
+    /// Most bytes that opened chips hold between queries, on the model's device, default 512 MiB: 36 chips of SAM, 19
+    /// of SAM 2, 15 of SAM 3. The chip used last always stays.
     pub max_opened_bytes: usize,
 }
 
@@ -182,7 +182,7 @@ impl FeatureQueryEngine {
         }
         // Not under the lock: other chips can be asked meanwhile.
         let features = self.store.get(&self.index.chips()[chip].chip_id)?;
-        let opened = OpenedChip::new(self.segmenter.open(&features)?, features.size_in_bytes());
+        let opened = OpenedChip::new(self.segmenter.open(&features)?);
         cached().insert(chip, opened.clone());
         Ok(opened)
     }

@@ -143,7 +143,7 @@ impl OnlineQueryEngine {
         let [features] = &encoded[..] else {
             return Err(Error::invalid_argument("segmenter", "features of one chip", encoded.len()));
         };
-        Ok(OpenedChip::new(self.segmenter.open(features)?, features.size_in_bytes()))
+        Ok(OpenedChip::new(self.segmenter.open(features)?))
     }
 }
 

@@ -14,8 +14,8 @@ pub(crate) struct OpenedChip {
 }
 
 impl OpenedChip {
-    /// A session whose features take `bytes`.
-    pub(crate) fn new(session: Box<dyn PromptSession>, bytes: usize) -> Arc<Self> {
+    pub(crate) fn new(session: Box<dyn PromptSession>) -> Arc<Self> {
+        let bytes = session.size_in_bytes();
         Arc::new(Self { session: Mutex::new(session), bytes })
     }
 

@@ -113,6 +113,10 @@ struct Session {
 }
 
 impl PromptSession for Session {
+    fn size_in_bytes(&self) -> usize {
+        size_of_val(&self.values[..])
+    }
+
     fn predict(&self, prompts: &[PixelPrompt], options: PredictOptions) -> Result<Vec<Prediction>> {
         prompts.iter().map(|prompt| self.answer(prompt, if options.multimask { 3 } else { 1 })).collect()
     }

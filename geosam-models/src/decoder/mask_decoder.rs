@@ -52,6 +52,10 @@ impl HighResTokens {
     pub(crate) fn new([four_times, twice]: [Tensor<4>; 2]) -> Self {
         Self { twice: nest(twice), four_times: nest_twice(four_times) }
     }
+
+    pub(crate) fn num_elements(&self) -> usize {
+        [&self.twice, &self.four_times].map(|x| x.shape().num_elements()).iter().sum()
+    }
 }
 
 /// The mask decoder.

@@ -1,8 +1,9 @@
 //! Affine maps as the kernels apply them: x Wᵀ + b, the weight laid out for the products.
 //!
 //! A map of r rows takes 2·r·inputs·outputs operations and reads the weight once for every chunk of rows. `benches/matmul.rs`
-//! measures the products alone: one core reaches about 90 % of its peak in f32 if the weight lies by columns, up to 84 % if it lies
-//! by rows, where each chunk of rows rearranges it first (59 % with 3072 inputs).
+//! measures the products alone: in f32 one core reaches 82 to 97 % of its peak from 384 inputs on if the weight lies by columns;
+//! if it lies by rows, each chunk of rows rearranges it first, which costs little over thousands of rows, and a tenth to a third
+//! over 256.
 
 use burn::tensor::{DType, Device, Tensor, TensorData, module};
 use rayon::prelude::*;

@@ -1,4 +1,5 @@
-//! Convolution of every channel by itself.
+//! Convolution of every channel by itself. By itself it runs at 9 to 10 % of the f32 peak (`benches/encoder.rs`, two cores): 18
+//! operations for 8 bytes and more.
 
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Tensor, module};

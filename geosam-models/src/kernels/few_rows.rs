@@ -1,4 +1,5 @@
-//! Affine maps of a few rows, such as the tokens of a prompt, where reading the weights is what takes the time.
+//! Affine maps of a few rows, such as the tokens of a prompt, where reading the weights is what takes the time: 4 bytes for
+//! 2·rows operations. `benches/decoder.rs` sees 20 to 40 GFLOP/s for the eight tokens of a click, 9 to 16 % of the peak.
 
 use rayon::prelude::*;
 

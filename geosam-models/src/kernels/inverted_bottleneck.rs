@@ -1,8 +1,8 @@
 //! Widen, convolve every channel by itself, narrow: without the wide image in memory.
 //!
-//! Of `benches/encoder.rs`, two cores, share of the f32 peak measured in the same run: 43 % for 64 → 256 → 64 channels to 66 % for
-//! 160 → 320 → 320. The narrower the maps, the more of the time goes into the two GELUs and
-//! nine products for each value of the wide image.
+//! Of `benches/encoder.rs`, two cores, share of the f32 peak measured in the same run: 43 % for 64 → 256 → 64 channels to 66 %
+//! for 160 → 320 → 320. The narrower the maps, the more of the time goes into the two GELUs and nine products for each value of
+//! the wide image.
 
 use burn::tensor::Tensor;
 use rayon::prelude::*;

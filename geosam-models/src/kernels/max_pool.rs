@@ -1,4 +1,4 @@
-//! Pooling of channels-last images.
+//! Pooling of channels-last images: three comparisons for each value of the output; memory is what bounds it.
 
 use burn::tensor::Tensor;
 use rayon::prelude::*;

@@ -1,4 +1,4 @@
-//! Layer normalisation of rows, for kernels that go on with them.
+//! Layer normalisation of rows, for kernels that go on with them: eight operations a value, of rows in the cache.
 
 use burn::tensor::{Tensor, module};
 

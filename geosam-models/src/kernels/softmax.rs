@@ -1,4 +1,5 @@
-//! Softmax, of few long rows as of many short ones.
+//! Softmax, of few long rows as of many short ones. Some twenty operations a value, most of them of the exponential; values are
+//! read twice and written once, of rows in the cache.
 
 use burn::tensor::{Tensor, activation};
 use rayon::prelude::*;

@@ -1,7 +1,7 @@
 //! From image tokens to mask logits, a few tokens at a time.
 //!
-//! Of `benches/decoder.rs`, two cores: 56 % of the f32 peak measured in the same run. Besides the products there are 768 GELUs for each token at a width of
-//! 256, and the last product has four columns, which leave most of a register empty (18 % of a core's peak).
+//! Of `benches/decoder.rs`, two cores: 56 to 62 % of the f32 peak measured in the same run. Besides the products there are 768
+//! GELUs for each token at a width of 256, and the last product has four columns, which leave most of a register empty.
 
 use burn::tensor::Tensor;
 
@@ -16,8 +16,8 @@ use crate::nn::Activation;
 
 /// Pixels that a token becomes.
 const PIXELS: usize = 16;
-/// Tokens of a chunk. Fewer would stay in the second level cache with all that they become, but the weights are packed
-/// anew for each chunk: of a click of SAM 2 this took 7.2 ms with 128 tokens, and 6.9 with 256 or 512.
+/// Tokens of a chunk. Fewer would stay in the second level cache with all that they become; but of a click of SAM 2 this
+/// took 7.2 ms with 128 tokens, and 6.9 with 256 or 512.
 const TOKENS: usize = 256;
 
 /// The two splits of every token into four, with what stands between them: `second(gelu(norm(first(x) + twice)))`, then

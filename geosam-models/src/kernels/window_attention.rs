@@ -1,10 +1,17 @@
 //! Self-attention within the square windows of a token grid.
 //!
-//! Costs 4·tokens·window²·channels operations, a quarter of it for 2×2 pooled queries, and reads and writes each token once for
-//! every 256 queries of its window. Of `benches/encoder.rs`, two cores, share of the peak measured in the same run: windows of 64×64
-//! and 72×72 run at 65 to 70 % in f32 and 57 to 64 % in bf16, those of 24×24 at 59 %, 14×14 at 22 to 53 %, 8×8 at 12 to 32 %, 4×4 at
-//! 3 to 12 %: the smaller a window, the more of the time goes into gathering it and into short rows of logits. All windows
-//! below 16×16 together take 6 % of the encoding with SAM 2 tiny.
+//! Costs 4·tokens·window²·channels operations, a quarter of it with queries of 2×2 tokens pooled to one. Of
+//! `benches/encoder.rs`, two cores, share of the peak measured in the same run:
+//!
+//! | window | f32 | bf16 |
+//! |---|--:|--:|
+//! | 64×64, 72×72 | 65–70 % | 57–64 % |
+//! | 24×24 | 59 % | 46 % |
+//! | 14×14, 16×16 | 22–54 % | 12–38 % |
+//! | 7×7, 8×8 | 12–32 % | 6–20 % |
+//! | 4×4 | 3–12 % | 1–6 % |
+//!
+//! The smaller a window, the more of the time goes into gathering it and into short rows of logits.
 
 mod tiled;
 

@@ -144,6 +144,12 @@ impl SamSession {
 }
 
 impl PromptSession for SamSession {
+    fn size_in_bytes(&self) -> usize {
+        let high_res = self.high_res.as_ref().map_or(0, HighResTokens::num_elements);
+        let values = self.embedding.shape().num_elements() + self.without_mask.num_elements() + high_res;
+        values * size_of::<f32>()
+    }
+
     /// Several prompts are answered side by side, not as one batch: on a CPU a batch leaves the caches and takes a third
     /// longer for each prompt, and so no prompt needs padding to the length of another.
     fn predict(&self, prompts: &[PixelPrompt], options: PredictOptions) -> Result<Vec<Prediction>> {

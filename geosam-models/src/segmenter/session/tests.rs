@@ -55,6 +55,13 @@ fn cases() -> Vec<(&'static str, PixelPrompt)> {
     ]
 }
 
+/// Features, features without a mask, keys, values and queries of half the width, and the maps of high resolution.
+#[test]
+fn a_session_knows_its_size() {
+    let (tokens, maps) = (GRID * GRID, 16 * WIDTH / 8 + 4 * WIDTH / 4);
+    assert_eq!(session().size_in_bytes(), 4 * tokens * (2 * WIDTH + 3 * WIDTH / 2 + maps));
+}
+
 #[test]
 fn answers_agree_with_sam2() {
     let golden = Golden::open("sam2_decoder.safetensors");

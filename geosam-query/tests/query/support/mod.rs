@@ -71,7 +71,12 @@ impl Segmenter for FakeModel {
     fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
         self.opened.fetch_add(1, Ordering::SeqCst);
         let first = features.payload.tensors().next().unwrap().values()[0];
-        Ok(Box::new(FakeSession { shape: features.src_shape, first, calls: self.calls.clone() }))
+        Ok(Box::new(FakeSession {
+            shape: features.src_shape,
+            first,
+            bytes: features.size_in_bytes(),
+            calls: self.calls.clone(),
+        }))
     }
 }
 
@@ -79,10 +84,15 @@ impl Segmenter for FakeModel {
 struct FakeSession {
     shape: Shape,
     first: f32,
+    bytes: usize,
     calls: Arc<std::sync::Mutex<Vec<usize>>>,
 }
 
 impl PromptSession for FakeSession {
+    fn size_in_bytes(&self) -> usize {
+        self.bytes
+    }
+
     fn predict(&self, prompts: &[PixelPrompt], options: PredictOptions) -> Result<Vec<Prediction>> {
         self.calls.lock().unwrap().push(prompts.len());
         let count = if options.multimask { 3 } else { 1 };
