@@ -1,8 +1,8 @@
 //! Attention between a handful of prompt tokens and thousands of image tokens, a few image tokens at a time: whatever
 //! has a row for each image token stays in the cache.
 //!
-//! Of `benches/decoder.rs`, two cores, share of the f32 peak measured in the same run: `attend_to_image` 57 to 61 %,
-//! `attend_to_prompt` 43 to 53 %, `attend_to_projected_image` 14 to 22 %, whose products are short, at a quarter of the time of
+//! Of `benches/decoder.rs`, two cores, share of the f32 peak measured in the same run: `attend_to_image` 47 to 61 %,
+//! `attend_to_prompt` 25 to 53 %, `attend_to_projected_image` 13 to 22 %, whose products are short, at a quarter of the time of
 //! the first. Besides the products there are a sum, a softmax and a norm for every image token, and 3 KiB of memory traffic at a
 //! width of 256.
 

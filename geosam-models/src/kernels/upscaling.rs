@@ -1,6 +1,6 @@
 //! From image tokens to mask logits, a few tokens at a time.
 //!
-//! Of `benches/decoder.rs`, two cores: 56 to 62 % of the f32 peak measured in the same run. Besides the products there are 768
+//! Of `benches/decoder.rs`, two cores: 51 to 62 % of the f32 peak measured in the same run. Besides the products there are 768
 //! GELUs for each token at a width of 256, and the last product has four columns, which leave most of a register empty.
 
 use burn::tensor::Tensor;
