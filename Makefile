@@ -18,9 +18,10 @@ test: setup ## Run every test, documentation example and example program
 full-disk: setup ## Run the tests that mount a small file system (Linux)
 	scripts/test-full-disk
 
-check: setup ## Formatting, lints, documentation and layering, with warnings denied
+check: setup ## Formatting, lints, documentation and layering, with warnings denied; GPU features are type-checked
 	$(CARGO) fmt --all --check
 	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
+	DOCS_RS=1 $(CARGO) clippy --locked --package geosam-cli --features cuda-nvrtc,wgpu -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --workspace --no-deps
 	scripts/check-layering
 
