@@ -191,11 +191,10 @@ impl Sam {
         self.image_encoder.forward(input)
     }
 
-    /// Runs what needs the device's memory for `count` images.
-    fn on_device<T>(&self, count: usize, work: impl FnOnce() -> Result<T>) -> Result<T> {
+    /// Runs `work`, called `what`, which needs the device's memory.
+    fn on_device<T>(&self, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
         let Some(gpu) = &self.decoder.gpu else { return work() };
-        let chips = if count == 1 { "chip" } else { "chips at once" };
-        let result = on_gpu(gpu, &format!("encoding {count} {chips}"), work);
+        let result = on_gpu(gpu, what, work);
         if let Err(Error::TooLarge { .. }) = result {
             self.device.device.memory_cleanup();
         }
@@ -268,7 +267,11 @@ impl Sam {
     }
 
     fn encode_together(&self, images: &[ModelImage]) -> Result<Vec<EncodedImageFeatures>> {
-        let payloads = self.on_device(images.len(), || self.payloads(self.forward(images), images.len()))?;
+        let what = match images.len() {
+            1 => "encoding a chip".to_string(),
+            count => format!("encoding {count} chips at once"),
+        };
+        let payloads = self.on_device(&what, || self.payloads(self.forward(images), images.len()))?;
         let checkpoint = self.spec.reference_checkpoint_path().to_string_lossy().into_owned();
         let encoded = |(image, payload): (&ModelImage, _)| EncodedImageFeatures {
             model_type: self.spec.model_type,
@@ -333,13 +336,15 @@ impl Segmenter for Sam {
 
     fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
         self.check_made_here(features)?;
-        let tensors = self.image_features(features)?;
-        Ok(Box::new(SamSession::new(Arc::clone(&self.decoder), tensors, features.src_shape)))
+        self.on_device("opening a chip", || {
+            let tensors = self.image_features(features)?;
+            Ok(Box::new(SamSession::new(Arc::clone(&self.decoder), tensors, features.src_shape)) as _)
+        })
     }
 
     /// The features stay where they are.
     fn open_image(&self, image: &ModelImage) -> Result<Box<dyn PromptSession>> {
-        self.on_device(1, || {
+        self.on_device("encoding a chip", || {
             let features = self.forward(std::slice::from_ref(image));
             Ok(Box::new(SamSession::new(Arc::clone(&self.decoder), features, image.shape())) as _)
         })
