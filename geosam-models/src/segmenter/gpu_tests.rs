@@ -8,7 +8,7 @@ use geosam_core::{LowResLogits, MaskPrompt, Precision, Prediction, conformance};
 use super::*;
 use crate::{DeviceChoice, TinyVitConfig};
 
-/// Of features, ‖Δ‖ / ‖reference‖. Not measured yet.
+/// Of features, ‖Δ‖ / ‖reference‖. Measured with llvmpipe: 1.2e-6 for `sam`; the other families not yet.
 const FEATURES: f64 = 1e-3;
 /// Of the decoder's logits, likewise. Not measured yet.
 const LOGITS: f64 = 1e-3;
