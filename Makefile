@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export GEOSAM_REFERENCE_ENV ?= $(HOME)/.cache/geosam-reference
 
-.PHONY: help quickstart test full-disk check setup parity bench install
+.PHONY: help quickstart test full-disk check check-gpu setup parity bench install
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -23,6 +23,9 @@ check: setup ## Formatting, lints, documentation and layering, with warnings den
 	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
 	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --workspace --no-deps
 	scripts/check-layering
+
+check-gpu: setup ## Lints of the GPU features, without a GPU or a download of LLVM
+	DOCS_RS=1 $(CARGO) clippy --locked --package geosam-cli --features cuda-nvrtc,wgpu -- --deny warnings
 
 parity: setup ## Compare with live Python geosam, segment-anything and Hugging Face (a Python environment of 7 GB, checkpoints of 20 GB)
 	tests/parity/setup.sh

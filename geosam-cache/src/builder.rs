@@ -11,7 +11,7 @@ use geosam_core::{
 
 use crate::existing::ExistingFolder;
 use crate::folder::{FeatureFolder, FolderOptions};
-use crate::memory::{ChipBudget, feature_bytes, image_bytes};
+use crate::memory::{ChipBudget, image_bytes};
 use crate::pipeline::Pipeline;
 use crate::settings::{FolderSettings, source_state};
 
@@ -40,8 +40,10 @@ pub struct FeatureCacheConfig {
     ///
     /// [`ModelType::feature_bytes`]: geosam_core::ModelType::feature_bytes
     pub max_memory: usize,
-    /// Most chips that are encoded in one call (default 1); fewer if no more have been read.
-    pub batch_size: usize,
+    /// Most chips that are encoded in one call; fewer if no more have been read, or if the model's device turns out not to
+    /// hold so many. By default as many as the model asks for ([`Segmenter::batch`]: 1 on a CPU), within a third of
+    /// `max_memory`, so that others are read and written meanwhile: a GPU may want more than the default.
+    pub batch_size: Option<usize>,
     /// Precision of the chip files; the Python systems read [`FeaturePrecision::F32`], the default.
     pub precision: FeaturePrecision,
     /// What becomes of a folder that has features already.
@@ -61,7 +63,7 @@ impl Default for FeatureCacheConfig {
             extent: None,
             value_range: ValueRangeChoice::default(),
             max_memory: Self::DEFAULT_MAX_MEMORY,
-            batch_size: 1,
+            batch_size: None,
             precision: FeaturePrecision::default(),
             existing: ExistingFolder::default(),
         }
@@ -165,13 +167,17 @@ impl FeatureCacheBuilder {
     /// naming the least; see [`FeatureFolder::create`] for folders that exist. In every case the folder holds what was
     /// finished.
     pub fn build(&self, progress: &dyn Progress) -> Result<BuildReport> {
-        if self.config.batch_size == 0 {
+        if self.config.batch_size == Some(0) {
             return Err(Error::invalid_argument("batch size", "at least 1", 0));
         }
         let start = Instant::now();
         let sampler = self.sampler()?;
-        let bytes_per_chip = image_bytes(sampler.window(0).shape) + feature_bytes(self.segmenter.spec());
-        let budget = ChipBudget::new(self.config.max_memory, bytes_per_chip, self.config.batch_size)?;
+        let bytes_per_chip = image_bytes(sampler.window(0).shape) + self.segmenter.spec().feature_bytes();
+        let batch_size = self.config.batch_size.unwrap_or_else(|| {
+            let third = self.config.max_memory / bytes_per_chip / 3;
+            self.segmenter.batch().min(third).max(1)
+        });
+        let budget = ChipBudget::new(self.config.max_memory, bytes_per_chip, batch_size)?;
         let settings = self.settings()?;
         let statistics = start.elapsed();
         let range = settings.value_range.clone();
@@ -188,7 +194,7 @@ impl FeatureCacheBuilder {
             sampler: &sampler,
             range: &range,
             budget: &budget,
-            batch_size: self.config.batch_size,
+            batch_size,
             progress,
             start,
             statistics,

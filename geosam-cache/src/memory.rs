@@ -2,19 +2,11 @@
 
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
-use geosam_core::{Error, ModelSpec, Result, Shape};
+use geosam_core::{Error, Result, Shape};
 
 /// Bytes of a chip as an image of three bytes a pixel.
 pub(crate) const fn image_bytes(chip: Shape) -> usize {
     3 * chip.area()
-}
-
-/// Bytes of the features that a model makes of a chip, if it makes what its family does.
-pub(crate) const fn feature_bytes(model: &ModelSpec) -> usize {
-    let family = model.model_type;
-    let (places, family_places) =
-        (model.image_size.div_ceil(family.patch_size()), family.image_size() / family.patch_size());
-    family.feature_bytes() / family_places.pow(2) * places.pow(2)
 }
 
 /// Lets chips in as long as they stay within a number of bytes together, and others when some have left.
@@ -138,7 +130,7 @@ fn size(bytes: usize) -> String {
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
 
-    use geosam_core::{ModelType, Precision, Preprocess};
+    use geosam_core::{ModelSpec, ModelType, Precision, Preprocess};
 
     use super::*;
 
@@ -155,9 +147,9 @@ mod tests {
         };
         assert_eq!(image_bytes(Shape::square(1024)), 3 << 20);
         for family in [ModelType::Sam, ModelType::Sam2, ModelType::Sam3] {
-            assert_eq!(feature_bytes(&model(family, family.image_size())), family.feature_bytes());
+            assert_eq!(model(family, family.image_size()).feature_bytes(), family.feature_bytes());
         }
-        assert_eq!(feature_bytes(&model(ModelType::Sam, 512)), 1 << 20);
+        assert_eq!(model(ModelType::Sam, 512).feature_bytes(), 1 << 20);
     }
 
     #[test]

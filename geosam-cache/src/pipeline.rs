@@ -6,7 +6,8 @@ use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use geosam_core::{
-    ChipRecord, ChipSource, Error, FeatureStore, GridGeoSampler, Progress, Result, Segmenter, ValueRange,
+    ChipRecord, ChipSource, EncodedImageFeatures, Error, FeatureStore, GridGeoSampler, ModelImage, Progress, Result,
+    Segmenter, ValueRange,
 };
 
 use crate::builder::{BuildReport, StageTimings};
@@ -32,6 +33,7 @@ pub(crate) struct Pipeline<'a> {
     pub(crate) sampler: &'a GridGeoSampler,
     pub(crate) range: &'a ValueRange,
     pub(crate) budget: &'a ChipBudget,
+    /// Chips that are encoded at once, as long as the model's device holds them.
     pub(crate) batch_size: usize,
     pub(crate) progress: &'a dyn Progress,
     /// When the build began, and the part of it that went into statistics since.
@@ -45,6 +47,8 @@ struct Encoding {
     resumed: usize,
     handed_over: usize,
     skipped: usize,
+    /// [`Pipeline::batch_size`], or what was left of it when the device's memory ran out.
+    batch_size: usize,
     encoding: Stopwatch,
 }
 
@@ -63,7 +67,7 @@ impl Pipeline<'_> {
         let kept: HashSet<String> = self.folder.chips()?.iter().map(|record| record.chip_id.clone()).collect();
         let reader = ReadAhead::new(self.source, self.sampler, self.range, self.budget);
         let writers = WriteBehind::new(self.folder, self.budget);
-        let mut encoder = Encoding { resumed: kept.len(), ..Encoding::default() };
+        let mut encoder = Encoding { resumed: kept.len(), batch_size: self.batch_size, ..Encoding::default() };
 
         let end = {
             let (to_encoder, from_reader) = channel();
@@ -145,12 +149,8 @@ impl Pipeline<'_> {
                 images.push(image);
                 places.push((id, grid, source_path, permit));
             }
-            let encoded = counts.encoding.time(|| self.segmenter.encode(&images))?;
+            let encoded = self.features_of(&images, counts)?;
             drop(images);
-            if encoded.len() != places.len() {
-                let expected = format!("features of {} chips from the segmenter", places.len());
-                return Err(Error::invalid_argument("segmenter", expected, encoded.len()));
-            }
             for ((chip_id, grid, source_path, permit), features) in places.into_iter().zip(encoded) {
                 self.budget.chip_took(image_bytes(grid.shape) + features.size_in_bytes());
                 let record = ChipRecord {
@@ -175,18 +175,43 @@ impl Pipeline<'_> {
         }
     }
 
-    /// Wait for a chip, and take along what else has been read, up to the batch size.
+    /// Features of images, as many at once as the device holds: when they are too many, half as many from then on.
+    fn features_of(&self, images: &[ModelImage], counts: &mut Encoding) -> Result<Vec<EncodedImageFeatures>> {
+        let mut encoded = Vec::with_capacity(images.len());
+        while encoded.len() < images.len() {
+            let left = &images[encoded.len()..];
+            let together = &left[..counts.batch_size.min(left.len())];
+            match counts.encoding.time(|| self.segmenter.encode(together)) {
+                Err(Error::TooLarge { .. }) if together.len() > 1 => {
+                    counts.batch_size = together.len() / 2;
+                    let message =
+                        format!("{} chips at once are too many; {} from now on", together.len(), counts.batch_size);
+                    self.progress.push_info(&message);
+                }
+                result => {
+                    let features = result?;
+                    if features.len() != together.len() {
+                        let expected = format!("features of {} chips from the segmenter", together.len());
+                        return Err(Error::invalid_argument("segmenter", expected, features.len()));
+                    }
+                    encoded.extend(features);
+                }
+            }
+        }
+        Ok(encoded)
+    }
+
+    /// Wait for a chip, and for those that follow at once, up to the batch size: a GPU takes as long for half a batch.
     fn next_batch<'b>(&self, from_reader: &Receiver<Read<'b>>, counts: &mut Encoding) -> Batch<'b> {
         let mut batch = Vec::new();
-        while batch.len() < self.batch_size {
+        while batch.len() < counts.batch_size {
             if self.progress.is_canceled() {
                 return Batch::End(End::Cancelled);
             }
             if self.budget.is_closed() {
                 return Batch::End(End::Stopped);
             }
-            let patience = if batch.is_empty() { CANCEL_INTERVAL } else { Duration::ZERO };
-            match from_reader.recv_timeout(patience) {
+            match from_reader.recv_timeout(CANCEL_INTERVAL) {
                 Ok(Read::Chip(chip)) => batch.push(chip),
                 Ok(Read::Empty { id }) => {
                     counts.skipped += 1;

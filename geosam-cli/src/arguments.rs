@@ -10,6 +10,8 @@ use geosam::{
     load_model,
 };
 
+use crate::console::print_note;
+
 /// How a raster is read.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct RasterArguments {
@@ -136,11 +138,12 @@ pub(crate) struct ModelArguments {
     /// The model: an official, ultralytics or Hugging Face file, recognised by its content
     #[arg(long, value_name = "FILE")]
     pub(crate) checkpoint: Option<PathBuf>,
-    /// auto or cpu
+    /// auto, cpu, cuda:N or wgpu:N; auto takes the first GPU that works and that this build is for, else the CPU. The first
+    /// run on a GPU compiles and tunes its kernels, which takes minutes; they are kept in the user's cache folder, cubecl/
     #[arg(long, default_value = "auto")]
     pub(crate) device: DeviceChoice,
-    /// How exactly chips are encoded: f32, or bf16, about twice as fast on processors with AVX512-BF16
-    #[arg(long, value_name = "f32|bf16", default_value = "f32")]
+    /// How exactly chips are encoded: f32; bf16, about twice as fast on processors with AVX512-BF16; or f16, on GPUs only
+    #[arg(long, value_name = "f32|bf16|f16", default_value = "f32")]
     pub(crate) precision: Precision,
     /// Prepare chips exactly as an earlier system did, to compare with its results or extend its folders
     #[arg(long, value_name = "SYSTEM")]
@@ -167,7 +170,11 @@ impl ModelArguments {
             Error::invalid_argument("--checkpoint", "the path of a model file, for example sam_b.pt", "none")
         })?;
         let options = ModelOptions { device: self.device, preprocess: self.preprocess(), precision: self.precision };
-        load_model(path, &options).map(Arc::new)
+        let model = load_model(path, &options)?;
+        for reason in model.passed_over() {
+            print_note(&format!("{reason}; running on {}", model.device_name()));
+        }
+        Ok(Arc::new(model))
     }
 }
 

@@ -12,6 +12,11 @@ pub(crate) fn print_error(error: &Error) {
     eprintln!("error: {line}");
 }
 
+/// One line on stderr: what the user may want to know, though it is no error.
+pub(crate) fn print_note(note: &str) {
+    eprintln!("note: {}", note.split_whitespace().collect::<Vec<_>>().join(" "));
+}
+
 /// Help and version on stdout; a command line that does not parse as one line on stderr.
 pub(crate) fn print_usage_error(error: &clap::Error) -> ExitCode {
     let text = error.render().to_string();

@@ -4,7 +4,9 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use clap::Args;
-use geosam::{BuildReport, Error, ExistingFolder, FeatureCacheBuilder, FeatureCacheConfig, Osr, Result, Segmenter};
+use geosam::{
+    BuildReport, Error, ExistingFolder, FeatureCacheBuilder, FeatureCacheConfig, Osr, Result, Sam, Segmenter,
+};
 use serde_json::json;
 
 use crate::arguments::{ByteSize, GridArguments, ModelArguments, RangeArguments, RasterArguments, read_settings};
@@ -75,6 +77,7 @@ impl Encode {
                 "folder": out,
                 "manifest": report.manifest_path,
                 "model": segmenter.spec().model_id,
+                "device": segmenter.device_name(),
                 "chips": report.chips,
                 "written": report.written,
                 "skipped": report.skipped,
@@ -83,7 +86,7 @@ impl Encode {
                 "seconds": seconds(&report),
             }));
         } else {
-            print_summary(&report);
+            print_summary(&report, &segmenter);
         }
         Ok(())
     }
@@ -102,7 +105,7 @@ fn seconds(report: &BuildReport) -> serde_json::Value {
     })
 }
 
-fn print_summary(report: &BuildReport) {
+fn print_summary(report: &BuildReport, segmenter: &Sam) {
     let mut parts = vec![format!("{} of {} chips encoded", report.written, report.chips)];
     if report.resumed > 0 {
         parts.push(format!("{} were there already", report.resumed));
@@ -110,6 +113,7 @@ fn print_summary(report: &BuildReport) {
     if report.skipped > 0 {
         parts.push(format!("{} hold no data", report.skipped));
     }
+    parts.push(format!("on {}", segmenter.device_name()));
     print_line(&parts.join(", "));
     let t = report.timings;
     print_line(&format!(

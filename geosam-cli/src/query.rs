@@ -67,11 +67,12 @@ impl Query {
     pub(crate) fn run(&self) -> Result<()> {
         let outputs = Outputs::new(&self.outputs, self.logits.as_deref(), self.simplify, self.min_area)?;
         let prompts = self.prompts()?;
-        let (answers, image) = self.answer(prompts)?;
+        let (answers, image, device) = self.answer(prompts)?;
         outputs.write(&answers, &image)?;
         if self.json {
             print_json(&json!({
                 "source": self.source,
+                "device": device,
                 "results": answers.iter().map(Answer::to_json).collect::<Vec<_>>(),
                 "outputs": outputs.paths(),
             }));
@@ -118,22 +119,25 @@ impl Query {
         Ok(prompts)
     }
 
-    /// Every prompt's answer, in order, and where pictures of their chips come from.
-    fn answer(&self, prompts: Vec<(i64, PromptSet)>) -> Result<(Vec<Answer>, ImageSource)> {
+    /// Every prompt's answer, in order, where pictures of their chips come from, and the device that was used.
+    fn answer(&self, prompts: Vec<(i64, PromptSet)>) -> Result<(Vec<Answer>, ImageSource, String)> {
         let options = PredictOptions { multimask: self.multimask };
         let settings = LegacySettings::default();
         if is_feature_folder(Path::new(&self.source)) {
-            let engine = open_folder(Path::new(&self.source), self.model.load(&settings)?)?;
+            let segmenter = self.model.load(&settings)?;
+            let device = segmenter.device_name().to_string();
+            let engine = open_folder(Path::new(&self.source), segmenter)?;
             let start = Instant::now();
             let sets: Vec<PromptSet> = prompts.iter().map(|(_, prompt)| prompt.clone()).collect();
             let results = engine.query_many(&sets, options);
             let seconds = start.elapsed().as_secs_f64() / prompts.len() as f64;
             let answers = collect(prompts, results, seconds)?;
-            Ok((answers, ImageSource::folder(Path::new(&self.source))?))
+            Ok((answers, ImageSource::folder(Path::new(&self.source))?, device))
         } else {
             let raster = self.reading.open(&self.source, None, &settings)?;
             let value_range = self.range.choice(self.model.preprocess(), &settings)?;
             let segmenter = self.model.load(&settings)?;
+            let device = segmenter.device_name().to_string();
             let engine = query_raster(
                 raster.clone(),
                 segmenter,
@@ -146,7 +150,7 @@ impl Query {
                 let result = engine.query(&prompt, options, &mut cache)?;
                 answers.push(Answer { id, prompt, result, seconds: start.elapsed().as_secs_f64() });
             }
-            Ok((answers, ImageSource::raster(raster, engine.value_range().clone())))
+            Ok((answers, ImageSource::raster(raster, engine.value_range().clone()), device))
         }
     }
 }

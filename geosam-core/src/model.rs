@@ -167,7 +167,7 @@ impl Preprocess {
 }
 
 /// Precision of the matrix products of the image encoder, by far most of its work. Sums, norms, softmax, positions, the
-/// neck and everything that answers prompts are in f32 in any case. Read from text: `f32` or `bf16`.
+/// neck and everything that answers prompts are in f32 in any case. Read from text: `f32`, `bf16` or `f16`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Precision {
@@ -178,6 +178,9 @@ pub enum Precision {
     /// AVX512-BF16 (AMD since Zen 4, Intel since Cooper Lake; elsewhere it is slower than f32, as weights are unpacked for
     /// every product). `benches/runs` has the times, and how far features and masks were off.
     Bf16,
+    /// Factors rounded to f16, on GPUs only: the type that their fastest attention works in. Half the memory for the
+    /// weights, and more of a value's digits than bf16 keeps.
+    F16,
 }
 
 impl std::str::FromStr for Precision {
@@ -187,7 +190,8 @@ impl std::str::FromStr for Precision {
         match text {
             "f32" => Ok(Self::F32),
             "bf16" => Ok(Self::Bf16),
-            other => Err(Error::invalid_argument("precision", "f32 or bf16", other)),
+            "f16" => Ok(Self::F16),
+            other => Err(Error::invalid_argument("precision", "f32, bf16 or f16", other)),
         }
     }
 }
@@ -197,6 +201,7 @@ impl std::fmt::Display for Precision {
         f.write_str(match self {
             Self::F32 => "f32",
             Self::Bf16 => "bf16",
+            Self::F16 => "f16",
         })
     }
 }
@@ -221,6 +226,15 @@ pub struct ModelSpec {
 }
 
 impl ModelSpec {
+    /// Bytes of the features it makes of a chip, if it makes what its family does.
+    #[must_use]
+    pub const fn feature_bytes(&self) -> usize {
+        let family = self.model_type;
+        let (places, family_places) =
+            (self.image_size.div_ceil(family.patch_size()), family.image_size() / family.patch_size());
+        family.feature_bytes() / family_places.pow(2) * places.pow(2)
+    }
+
     /// The checkpoint path that feature files and manifests record: the real file's folder, absolute, with the name
     /// under which Python geosam and the QGIS plugin know these weights.
     #[must_use]

@@ -145,14 +145,34 @@ pub trait Segmenter: Send + Sync + std::fmt::Debug {
     /// Encode chips, each at most as large as memory allows; they are brought to the model's size here.
     ///
     /// # Errors
-    /// [`Error::Unsupported`] or [`Error::TooLarge`] if the device cannot do it.
+    /// [`Error::TooLarge`] if the device's memory does not hold so many at once; [`Error::Unsupported`] if the device cannot
+    /// do it at all.
     fn encode(&self, images: &[ModelImage]) -> Result<Vec<EncodedImageFeatures>>;
+
+    /// How many images it should be given at a time where there are many: more than one, if it works on them together and
+    /// its device has the memory. After [`Error::TooLarge`] callers give it half as many.
+    fn batch(&self) -> usize {
+        1
+    }
 
     /// Put features on the model's device and answer prompts from them.
     ///
     /// # Errors
     /// See the contract.
     fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>>;
+
+    /// [`Segmenter::encode`] and [`Segmenter::open`] of one image, for features that nobody else wants: they need not leave
+    /// the model's device in between.
+    ///
+    /// # Errors
+    /// As both.
+    fn open_image(&self, image: &ModelImage) -> Result<Box<dyn PromptSession>> {
+        let encoded = self.encode(std::slice::from_ref(image))?;
+        match &encoded[..] {
+            [features] => self.open(features),
+            _ => Err(Error::invalid_argument("segmenter", "features of one chip", encoded.len())),
+        }
+    }
 }
 
 /// One chip's features on the model's device, ready for prompts.

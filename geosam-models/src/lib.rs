@@ -15,6 +15,7 @@
 //! | `decoder` | prompt encoder, two-way transformer, mask decoder: one for all families | `segment_anything/modeling`, `sam2/modeling/sam` |
 //! | `nn` | layers that all of them use | |
 //! | `kernels` | CPU kernels where burn is slow; each falls through to burn elsewhere | |
+//! | `device`, `runtime_panic` | [`DeviceChoice`]: the CPU and GPUs, which of them work, and what they report | |
 //! | `postprocess` | logits to masks at the chip's resolution | |
 //! | [`profile`] | where the time goes, operator by operator | |
 //!
@@ -55,6 +56,7 @@ mod postprocess;
 mod preprocess;
 pub mod profile;
 mod random_checkpoint;
+mod runtime_panic;
 mod sam;
 mod sam2;
 mod sam3;

@@ -17,7 +17,8 @@ pub struct ModelOptions {
     /// How chips are prepared (default: [`Preprocess::Standard`]). Any features of the same weights can be queried,
     /// however their chips were prepared.
     pub preprocess: Preprocess,
-    /// How exactly chips are encoded (default: [`Precision::F32`]). Prompts are answered in f32.
+    /// How exactly chips are encoded (default: [`Precision::F32`]). Prompts are answered in f32. Not every device has every
+    /// precision: [`Precision::F16`] is for GPUs.
     pub precision: Precision,
 }
 
@@ -28,7 +29,8 @@ pub struct ModelOptions {
 /// [`Error::Io`](geosam_core::Error::Io) or [`Error::InvalidFile`](geosam_core::Error::InvalidFile) if the file cannot be
 /// read or is no SAM; [`Error::CheckpointMismatch`](geosam_core::Error::CheckpointMismatch) if tensors are missing,
 /// misshapen or superfluous, each by name; [`Error::Unsupported`](geosam_core::Error::Unsupported) for an architecture
-/// that was never published, or a file of SAM 3 without the part that answers clicks.
+/// that was never published, a file of SAM 3 without the part that answers clicks, or a device or precision that this build
+/// or machine lacks, with the remedy.
 ///
 /// # Examples
 /// ```no_run

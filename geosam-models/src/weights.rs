@@ -110,7 +110,14 @@ impl<'a> Weights<'a> {
     /// Tensor `name` with exactly this shape, as `f32` on the device. Where it is missing or misshapen that is noted
     /// and zeros stand in, so that one run names every problem.
     pub(crate) fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {
-        Tensor::from_data(TensorData::new(self.values(name, &shape), shape), (self.device, DType::F32))
+        self.tensor_of_type(name, shape, DType::F32)
+    }
+
+    /// [`Weights::tensor`] of another type of numbers, converted before it goes to the device.
+    pub(crate) fn tensor_of_type<const D: usize>(&self, name: &str, shape: [usize; D], dtype: DType) -> Tensor<D> {
+        let data = TensorData::new(self.values(name, &shape), shape);
+        let data = if dtype == DType::F32 { data } else { data.convert_dtype(dtype) };
+        Tensor::from_data(data, (self.device, dtype))
     }
 
     /// Values of tensor `name`, row-major, for constants that are folded while loading.

@@ -139,11 +139,7 @@ impl OnlineQueryEngine {
             });
         }
         let image = sample.to_model_image(&self.range)?;
-        let encoded = self.segmenter.encode(std::slice::from_ref(&image))?;
-        let [features] = &encoded[..] else {
-            return Err(Error::invalid_argument("segmenter", "features of one chip", encoded.len()));
-        };
-        Ok(OpenedChip::new(self.segmenter.open(features)?))
+        Ok(OpenedChip::new(self.segmenter.open_image(&image)?))
     }
 }
 

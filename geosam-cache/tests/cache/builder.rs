@@ -183,7 +183,7 @@ fn a_chip_file_that_went_missing_is_made_again() {
 fn batches_give_the_same_folder() {
     let (one, four) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     build(FakeRaster::new(20, 20), one.path()).unwrap();
-    let config = FeatureCacheConfig { batch_size: 4, ..FeatureCacheConfig::default() };
+    let config = FeatureCacheConfig { batch_size: Some(4), ..FeatureCacheConfig::default() };
     let raster = Arc::new(FakeRaster::new(20, 20));
     builder_with(raster, Arc::new(FakeModel::new()), four.path(), config).build(&NoProgress).unwrap();
     assert_eq!(ids(one.path()), ids(four.path()));
@@ -230,7 +230,7 @@ fn unusable_grids_are_refused_before_anything_is_written() {
     assert!(matches!(refuse(outside), Error::OutOfBounds { .. }));
     let gaps = FeatureCacheConfig { tiling: Tiling::Stride(Shape::square(9)), ..Default::default() };
     assert!(matches!(refuse(gaps), Error::InvalidArgument { .. }));
-    let no_batch = FeatureCacheConfig { batch_size: 0, ..Default::default() };
+    let no_batch = FeatureCacheConfig { batch_size: Some(0), ..Default::default() };
     assert!(matches!(refuse(no_batch), Error::InvalidArgument { .. }));
     assert!(!folder.exists());
 }

@@ -1,8 +1,8 @@
 //! The stages together: what they hold, in which order they work, how they stop.
 
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use geosam_cache::{BuildReport, FeatureCacheBuilder, FeatureCacheConfig, FeatureFolder, describe_feature_source};
@@ -55,7 +55,7 @@ impl Watch {
             chip: Some(CHIP),
             tiling: Tiling::Stride(Shape::new(CHIP.height, 1)),
             max_memory,
-            batch_size,
+            batch_size: Some(batch_size),
             ..FeatureCacheConfig::default()
         };
         FeatureCacheBuilder::new(self.clone(), self.clone(), Arc::new(SameCrsOnly), folder, config).build(&NoProgress)
@@ -282,6 +282,73 @@ fn a_panic_ends_the_run_and_does_not_hang() {
     let builder = FeatureCacheBuilder::new(raster, model, Arc::new(SameCrsOnly), folder.path(), config);
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| builder.build(&NoProgress)));
     assert!(caught.is_err());
+}
+
+/// A model on a device whose memory holds so many chips at once, though it thinks of more.
+#[derive(Debug)]
+struct OutOfMemory {
+    model: FakeModel,
+    holds: usize,
+    asked: Mutex<Vec<usize>>,
+}
+
+impl Segmenter for OutOfMemory {
+    fn spec(&self) -> &ModelSpec {
+        self.model.spec()
+    }
+
+    fn encode(&self, images: &[ModelImage]) -> Result<Vec<EncodedImageFeatures>> {
+        self.asked.lock().unwrap().push(images.len());
+        if images.len() > self.holds {
+            return Err(Error::TooLarge {
+                what: format!("encoding {} chips at once", images.len()),
+                found: "its tensors".to_string(),
+                limit: "the memory of a test".to_string(),
+                remedy: "give it fewer",
+            });
+        }
+        self.model.encode(images)
+    }
+
+    fn batch(&self) -> usize {
+        8
+    }
+
+    fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
+        self.model.open(features)
+    }
+}
+
+#[test]
+fn batches_are_halved_until_the_device_holds_them() {
+    let build = |holds, folder: &Path| {
+        let model = Arc::new(OutOfMemory { model: FakeModel::new(), holds, asked: Mutex::default() });
+        let raster = Arc::new(FakeRaster::new(20, 20));
+        let config = FeatureCacheConfig { chip: Some(Shape::square(8)), ..FeatureCacheConfig::default() };
+        let builder = FeatureCacheBuilder::new(raster, model.clone(), Arc::new(SameCrsOnly), folder, config);
+        let report = builder.build(&NoProgress);
+        (report, std::mem::take(&mut *model.asked.lock().unwrap()))
+    };
+    let (plenty, three, none) =
+        (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (report, asked) = build(usize::MAX, plenty.path());
+    let chips = report.unwrap().written;
+    assert!(asked.iter().all(|&count| count <= 8) && asked.iter().sum::<usize>() == chips, "{asked:?}");
+    assert!(asked.contains(&8), "chips are waited for, up to the batch: {asked:?}");
+
+    let (report, asked) = build(3, three.path());
+    assert_eq!(report.unwrap().written, chips);
+    // What failed once is not tried again.
+    assert!(asked.starts_with(&[8, 4, 2]) && asked[3..].iter().all(|&count| count <= 2), "{asked:?}");
+    let folders = [plenty.path(), three.path()].map(|path| FeatureFolder::open(path).unwrap());
+    for chip in folders[0].chips().unwrap() {
+        let [plenty, three] = folders.each_ref().map(|folder| folder.get(&chip.chip_id).unwrap());
+        assert_eq!(plenty, three);
+    }
+
+    let (report, asked) = build(0, none.path());
+    assert!(matches!(&report, Err(Error::TooLarge { what, .. }) if what == "encoding 1 chips at once"), "{report:?}");
+    assert_eq!(asked, [8, 4, 2, 1]);
 }
 
 #[test]

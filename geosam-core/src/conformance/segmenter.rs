@@ -9,7 +9,7 @@ use crate::segmenter::{PixelPrompt, PredictOptions, Prediction, PromptSession, S
 /// Largest ‖a − b‖ / ‖b‖ between computations that agree "up to rounding".
 const ROUNDING: f64 = 1e-4;
 
-/// Assert the contracts of [`Segmenter`] and of the [`PromptSession`]s it opens. Encodes five images.
+/// Assert the contracts of [`Segmenter`] and of the [`PromptSession`]s it opens. Encodes six images.
 ///
 /// # Panics
 /// Where the model breaks the contract.
@@ -37,6 +37,13 @@ pub fn segmenter(model: &dyn Segmenter) {
         let session = model.open(features).expect("its own features");
         prompt_session(&*session, image.shape());
     }
+    assert!(model.batch() > 0, "a batch has images");
+    let opened = model.open_image(&images[1]).expect("an image is opened");
+    let box_of_all = PixelBox { left: 0.0, top: 0.0, right: 40.0, bottom: 80.0 };
+    let prompt = [PixelPrompt { bbox: Some(box_of_all), ..PixelPrompt::default() }];
+    let answers = [opened, model.open(&both[1]).expect("its own features")]
+        .map(|session| predict(&*session, &prompt, PredictOptions::default()).remove(0).low_res.values);
+    assert_close(&answers[0], &answers[1], "opening an image is encoding it and opening its features");
 }
 
 fn refuses_strangers(model: &dyn Segmenter, features: &EncodedImageFeatures) {

@@ -5,13 +5,14 @@
 //! in rows and columns.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, TensorData, activation};
+use burn::tensor::{Tensor, activation};
 
 use super::Generation;
 use super::transformer::{ImageTokens, TwoWayTransformer, TwoWayTransformerConfig};
 use crate::kernels::{self, Upscaling};
 use crate::nn::{Activation, LayerNorm, Linear, PixelSplit, assert_shape, nest, nest_twice, unnest_twice};
 use crate::profile;
+use crate::runtime_panic::read;
 use crate::weights::Weights;
 
 /// One mask for an unambiguous prompt and three for an ambiguous one.
@@ -163,9 +164,8 @@ impl MaskDecoder {
 /// - logits: `[batch, pixels, 4]`
 /// - scores: `[batch, 4]`
 fn dynamic_multimask(logits: &Tensor<3>, scores: &Tensor<2>) -> Vec<usize> {
-    let values = |tensor: TensorData| -> Vec<f32> { tensor.try_into_vec().expect("the models compute in f32") };
     let [_, pixels, _] = logits.dims();
-    let (logits, scores) = (values(logits.clone().into_data()), values(scores.clone().into_data()));
+    let (logits, scores) = (read(logits.clone()), read(scores.clone()));
     let stability = |logits: &[f32]| {
         let area = |threshold| logits.iter().step_by(MASK_TOKENS).filter(|&&logit| logit > threshold).count();
         let (inner, outer) = (area(STABILITY_DELTA), area(-STABILITY_DELTA));

@@ -89,7 +89,8 @@ impl PromptEncoder {
         let unit = |at: f64| ((at + 0.5) / self.image_size as f64) as f32;
         let positions = all().flat_map(|token| token.position().map_or([0.0; 2], |at| [unit(at.column), unit(at.row)]));
         let positioned = all().map(|token| if token.position().is_some() { 1.0f32 } else { 0.0 });
-        let kinds = all().map(|token| token.embedding());
+        // In 32 bits, as some GPUs have no longer integers.
+        let kinds = all().map(|token| token.embedding() as i32);
 
         let rows = count * tokens;
         let positions = TensorData::new(positions.collect(), [1, rows, 2]);
@@ -97,7 +98,7 @@ impl PromptEncoder {
         let kinds = TensorData::new(kinds.collect(), [rows]);
         let codes = self.pe_layer.forward(Tensor::from_data(positions, (&device, DType::F32)));
         let embeddings =
-            self.point_embeddings.val().select(0, Tensor::<1, Int>::from_data(kinds, (&device, DType::I64)));
+            self.point_embeddings.val().select(0, Tensor::<1, Int>::from_data(kinds, (&device, DType::I32)));
         let tokens = codes * Tensor::from_data(positioned, (&device, DType::F32)) + embeddings.unsqueeze::<3>();
         tokens.reshape([count as i32, -1, width as i32])
     }

@@ -1,10 +1,11 @@
 //! Activation functions. GELU takes some thirty operations a value, without branches, most of them a polynomial and an
 //! exponential.
 
-use burn::tensor::{Tensor, activation};
+use burn::tensor::{DType, Tensor, activation};
 use rayon::prelude::*;
 
 use super::buffer::{self, Buffer};
+use super::cast::in_type;
 use super::simd::{exp, polynomial, vectorised};
 use crate::nn::Activation;
 
@@ -42,10 +43,11 @@ pub(super) fn activate(values: &mut [f32], activation: Option<Activation>) {
     }
 }
 
-/// The same with burn's operators.
+/// The same with burn's operators. What is not elementary is computed in f32.
 pub(super) fn activate_by_operators<const D: usize>(x: Tensor<D>, activation: Option<Activation>) -> Tensor<D> {
+    let dtype = x.dtype();
     match activation {
-        Some(Activation::Gelu) => activation::gelu(x),
+        Some(Activation::Gelu) => in_type(activation::gelu(in_type(x, DType::F32)), dtype),
         Some(Activation::Relu) => activation::relu(x),
         None => x,
     }

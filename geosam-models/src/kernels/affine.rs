@@ -11,6 +11,7 @@ use rayon::prelude::*;
 use super::activation::activate;
 use super::bf16::{self, PackedMatrix};
 use super::buffer::{self, Buffer};
+use super::cast::in_type;
 use super::few_rows::{self, FEW};
 use super::matmul::{Matrix, Threads, add_matmul, add_matmul_transposed, matmul, matmul_transposed};
 use super::norm::RowNorm;
@@ -20,6 +21,7 @@ use crate::nn::Activation;
 
 /// Products of fewer multiplications run on one core.
 const PARALLEL: usize = 1 << 22;
+
 /// x Wᵀ + b, for a weight `[outputs, inputs]` and a bias `[outputs]`.
 #[derive(Clone, Debug)]
 pub(crate) struct Affine {
@@ -31,9 +33,10 @@ pub(crate) struct Affine {
 #[derive(Clone, Debug)]
 #[allow(clippy::large_enum_variant)] // short-lived, a few at a time
 pub(crate) enum Weight {
-    F32(Tensor<2>),
-    /// Transposed and packed.
-    Bf16(PackedMatrix),
+    /// In f32, or on a GPU in the type of the tensor.
+    Plain(Tensor<2>),
+    /// In bf16 for the CPU, transposed and packed.
+    Packed(PackedMatrix),
 }
 
 /// A weight `[outputs, inputs]` of the CPU, for products in bf16.
@@ -53,10 +56,10 @@ pub(crate) fn by_columns(weight: Tensor<2>) -> Tensor<2> {
 }
 
 impl Weight {
-    pub(super) fn in_f32(self, device: &Device) -> Tensor<2> {
+    pub(super) fn unpacked(self, device: &Device) -> Tensor<2> {
         match self {
-            Self::F32(weight) => weight,
-            Self::Bf16(packed) => {
+            Self::Plain(weight) => weight,
+            Self::Packed(packed) => {
                 let shape = [packed.columns(), packed.depth()];
                 Tensor::from_data(TensorData::new(packed.to_transposed(), shape), (device, DType::F32))
             }
@@ -65,13 +68,15 @@ impl Weight {
 }
 
 impl Affine {
-    /// In f32.
+    /// In the type of the weight.
     pub(crate) fn new(weight: Tensor<2>, bias: Tensor<1>) -> Self {
-        Self { weight: Weight::F32(weight), bias }
+        Self { weight: Weight::Plain(weight), bias }
     }
 
+    /// Of whatever type, in the type of the weight, which is that of the output.
     pub(super) fn by_operators<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
-        module::linear(x, self.weight.in_f32(&self.bias.device()).transpose(), Some(self.bias))
+        let weight = self.weight.unpacked(&self.bias.device());
+        module::linear(in_type(x, weight.dtype()), weight.transpose(), Some(self.bias))
     }
 }
 
@@ -106,11 +111,11 @@ impl RowAffine {
     pub(super) fn of(affine: &Affine) -> Option<Self> {
         let bias = Buffer::of(&affine.bias)?;
         let (weight, [outputs, inputs]) = match &affine.weight {
-            Weight::F32(weight) => {
+            Weight::Plain(weight) => {
                 let columns = Buffer::of_columns(weight).map(RowWeight::Columns);
                 (columns.or_else(|| Buffer::of(weight).map(RowWeight::Rows))?, weight.dims())
             }
-            Weight::Bf16(packed) => (RowWeight::Bf16(packed.clone()), [packed.columns(), packed.depth()]),
+            Weight::Packed(packed) => (RowWeight::Bf16(packed.clone()), [packed.columns(), packed.depth()]),
         };
         Some(Self { weight, bias, inputs, outputs })
     }

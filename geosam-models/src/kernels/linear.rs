@@ -11,6 +11,7 @@ use burn::tensor::Tensor;
 use super::activation::activate_by_operators;
 use super::affine::{Affine, RowAffine};
 use super::buffer::{self, Buffer};
+use super::cast::in_type;
 use super::norm::{Norm, RowNorm};
 use super::rows::{Chunks, elementwise};
 use crate::nn::Activation;
@@ -54,7 +55,8 @@ pub(crate) fn linear<const D: usize>(
 /// - output: `[.., outputs]`
 pub(crate) fn add_linear<const D: usize>(sum: Tensor<D>, x: Tensor<D>, affine: Affine) -> Tensor<D> {
     let (Some(input), Some(rows), true) = (Buffer::of(&x), RowAffine::of(&affine), buffer::on_cpu(&sum)) else {
-        return sum + affine.by_operators(x);
+        let dtype = sum.dtype();
+        return sum + in_type(affine.by_operators(x), dtype);
     };
     let mut sum = buffer::Owned::of(sum);
     let input = input.values();
@@ -80,8 +82,8 @@ pub(crate) fn add_mlp<const D: usize>(
 ) -> Tensor<D> {
     let parts = (RowNorm::of(norm), RowAffine::of(&first), RowAffine::of(&second), buffer::on_cpu(&x));
     let (Some(norm), Some(first), Some(second), true) = parts else {
-        let hidden = first.by_operators(norm.clone().by_operators(x.clone()));
-        return x + second.by_operators(activate_by_operators(hidden, Some(activation)));
+        let (hidden, dtype) = (first.by_operators(norm.clone().by_operators(x.clone())), x.dtype());
+        return x + in_type(second.by_operators(activate_by_operators(hidden, Some(activation))), dtype);
     };
     let mut x = buffer::Owned::of(x);
     let (width, hidden_width) = (first.inputs(), first.outputs());
@@ -144,7 +146,7 @@ mod tests {
     fn weights_by_columns_are_the_same_weights() {
         for [rows, inputs, outputs] in SIZES {
             let (x, sum) = (input("x", [2, rows, inputs], 1.0), input("sum", [2, rows, outputs], 1.0));
-            let Affine { weight: Weight::F32(weight), bias } = affine([inputs, outputs]) else { unreachable!() };
+            let Affine { weight: Weight::Plain(weight), bias } = affine([inputs, outputs]) else { unreachable!() };
             let columns = by_columns(weight.clone());
             columns.clone().into_data().assert_eq(&weight.into_data(), true);
             let columns = || Affine::new(columns.clone(), bias.clone());
@@ -164,7 +166,7 @@ mod tests {
         for [rows, inputs, outputs] in SIZES {
             let (weight, bias) = (input("weight", [outputs, inputs], 0.3), input("bias", [outputs], 1.0));
             let packed = pack(&weight);
-            let packed = || Affine { weight: Weight::Bf16(packed.clone()), bias: bias.clone() };
+            let packed = || Affine { weight: Weight::Packed(packed.clone()), bias: bias.clone() };
             // Short enough for bf16 to hold it.
             let x = (input("x", [2, rows, inputs], 1.0) * 64.0).round() / 64.0;
             let expected = values(packed().by_operators(x.clone()));

@@ -1,5 +1,6 @@
 //! CPU kernels where burn's operators are slow. Each takes and returns tensors, works on `f32` tensors of the Flex
-//! backend, and falls through to burn's own operators for every other device and under autodiff.
+//! backend, and falls through to burn's own operators for every other device and under autodiff. There tensors may be of
+//! other types: see [`in_type`].
 
 #![allow(unsafe_code)]
 
@@ -7,6 +8,7 @@ mod activation;
 mod affine;
 mod bf16;
 mod buffer;
+mod cast;
 mod cross_attention;
 mod depthwise_conv;
 mod few_rows;
@@ -26,7 +28,7 @@ mod window_attention;
 pub(crate) use activation::gelu;
 pub(crate) use affine::{Affine, Weight, by_columns, pack};
 pub(crate) use bf16::PackedMatrix;
-pub(crate) use buffer::on_cpu;
+pub(crate) use cast::in_type;
 pub(crate) use cross_attention::{
     AttentionToPrompt, ProjectedImage, Queries, attend_to_image, attend_to_projected_image, attend_to_prompt,
 };

@@ -1,8 +1,9 @@
 //! Layer normalisation of rows, for kernels that go on with them: eight operations a value, of rows in the cache.
 
-use burn::tensor::{Tensor, module};
+use burn::tensor::{DType, Tensor, module};
 
 use super::buffer::Buffer;
+use super::cast::in_type;
 use super::simd::{LANES, vectorised};
 
 /// What kernels normalise rows with before they use them: weight and bias `[width]`.
@@ -14,8 +15,9 @@ pub(crate) struct Norm {
 }
 
 impl Norm {
+    /// In f32, of whatever type.
     pub(super) fn by_operators<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
-        module::layer_norm(x, self.weight, Some(self.bias), self.epsilon)
+        module::layer_norm(in_type(x, DType::F32), self.weight, Some(self.bias), self.epsilon)
     }
 }
 

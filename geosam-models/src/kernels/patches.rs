@@ -131,7 +131,7 @@ fn by_operators(
     affine: Affine,
     Patches { kernel, stride, padding }: Patches,
 ) -> Tensor<4> {
-    let weight = affine.weight.in_f32(&images.device());
+    let weight = affine.weight.unpacked(&images.device());
     let [outputs, seen] = weight.dims();
     let channels = seen / (kernel * kernel);
     let (images, weight) = match layout {

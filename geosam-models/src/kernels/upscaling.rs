@@ -44,7 +44,7 @@ pub(crate) struct Upscaling {
 pub(crate) fn upscaled_logits(x: Tensor<3>, upscaling: Upscaling, filters: Tensor<3>) -> Tensor<3> {
     let [batch, tokens, _] = x.dims();
     let [_, masks, _] = filters.dims();
-    if batch != 1 {
+    if batch != 1 && buffer::on_cpu(&x) {
         let rows = (0..batch).map(|row| {
             let of = |x: &Tensor<3>| x.clone().narrow(0, row, 1);
             upscaled_logits(of(&x), upscaling.clone(), of(&filters))

@@ -13,9 +13,10 @@
 //!
 //! The smaller a window, the more of the time goes into gathering it and into short rows of logits.
 
+mod operators;
 mod tiled;
 
-use burn::tensor::{Int, Tensor, activation};
+use burn::tensor::Tensor;
 use geosam_core::Precision;
 
 use crate::nn::assert_shape;
@@ -56,12 +57,14 @@ pub(crate) struct WindowAttention {
     /// Side of the squares of tokens whose queries are made one, by their maximum in each channel; 1 for every token
     /// its own. The sides of grid and windows are multiples of it. More than 1 only with [`Position::Unknown`].
     pub(crate) pool: usize,
-    /// Of the products; softmax and sums are in f32 in any case.
+    /// Of the products on the CPU; softmax and sums are in f32 in any case.
     pub(crate) precision: Precision,
 }
 
 /// softmax(q kᵀ / √d + position) v within each window. Where a window reaches over the edge of the grid, its tokens there
 /// have the query, key and value `filling`, and take part unmasked.
+///
+/// On a GPU queries, keys and values may be in half precision; so is the output then.
 ///
 /// # Shapes
 /// - qkv: `[batch, height, width, 3·channels]`
@@ -85,87 +88,8 @@ pub(crate) fn window_attention(
     };
     profile::operator(describe, || match tiled::window_attention(&qkv, &filling, &position, attention) {
         Some(attended) => attended,
-        None => by_operators(qkv, filling, position, attention),
+        None => operators::window_attention(qkv, filling, position, attention),
     })
-}
-
-/// With burn's operators, every window and logit in memory.
-fn by_operators(
-    qkv: Tensor<4>,
-    filling: Tensor<1>,
-    position: Position,
-    WindowAttention { heads, window, order, pool, precision: _ }: WindowAttention,
-) -> Tensor<4> {
-    let [batch, height, width, fused] = qkv.dims();
-    let depth = fused / (3 * heads);
-    let [rows, columns] = [height.div_ceil(window), width.div_ceil(window)];
-    let [padded_height, padded_width] = [rows * window, columns * window];
-    let (windows, tokens) = (batch * rows * columns, window * window);
-
-    let padded = filling
-        .reshape([1, 1, 1, fused])
-        .expand([batch, padded_height, padded_width, fused])
-        .slice_assign([0..batch, 0..height, 0..width, 0..fused], qkv);
-    let fused = padded
-        .reshape([batch, rows, window, columns, window, fused])
-        .permute([0, 1, 3, 2, 4, 5])
-        .reshape([windows, tokens, fused]);
-    let parts = match order {
-        QkvOrder::PartMajor => fused.reshape([windows, tokens, 3, heads, depth]),
-        QkvOrder::HeadMajor => fused.reshape([windows, tokens, heads, 3, depth]).swap_dims(2, 3),
-    };
-    let [q, k, v] = [0, 1, 2].map(|part| parts.clone().narrow(2, part, 1).squeeze_dim::<4>(2).swap_dims(1, 2));
-
-    let side = window / pool;
-    let q = q.reshape([windows * heads * side, pool, side, pool * depth]).max_dim(1);
-    let q = q.reshape([windows * heads * side * side, pool, depth]).max_dim(1);
-    let q = q.reshape([windows, heads, side * side, depth]);
-
-    let scale = (depth as f64).powf(-0.5);
-    let logits = match position {
-        Position::Unknown => (q * scale).matmul(k.transpose()),
-        Position::Rotary { cos, sin } => {
-            (turned(q, cos.clone(), sin.clone()) * scale).matmul(turned(k, cos, sin).transpose())
-        }
-        Position::Dense(bias) => (q * scale).matmul(k.transpose()) + bias.unsqueeze(),
-        Position::Relative { rows, columns } => {
-            (q.clone() * scale).matmul(k.transpose()) + relative_bias(q, rows, columns, window)
-        }
-    };
-    activation::softmax(logits, 3)
-        .matmul(v)
-        .reshape([batch, rows, columns, heads, side, side, depth])
-        .permute([0, 1, 4, 2, 5, 3, 6])
-        .reshape([batch, padded_height / pool, padded_width / pool, heads * depth])
-        .slice([0..batch, 0..height / pool, 0..width / pool])
-}
-
-/// # Shapes
-/// - x: `[windows, heads, window², depth]`
-/// - output: the same
-fn turned(x: Tensor<4>, cos: Tensor<2>, sin: Tensor<2>) -> Tensor<4> {
-    let [windows, heads, tokens, depth] = x.dims();
-    let pairs = x.reshape([windows, heads, tokens, depth / 2, 2]);
-    let [a, b] = [0, 1].map(|index| pairs.clone().narrow(4, index, 1).squeeze_dim::<4>(4));
-    let (cos, sin) = (cos.unsqueeze::<4>(), sin.unsqueeze::<4>());
-    let turned = [a.clone() * cos.clone() - b.clone() * sin.clone(), a * sin + b * cos];
-    Tensor::stack::<5>(turned.to_vec(), 4).reshape([windows, heads, tokens, depth])
-}
-
-/// # Shapes
-/// - q: `[windows, heads, window², depth]`
-/// - output: `[windows, heads, window², window²]`
-fn relative_bias(q: Tensor<4>, rows: Tensor<2>, columns: Tensor<2>, window: usize) -> Tensor<4> {
-    let [windows, heads, tokens, depth] = q.dims();
-    let batch = windows * heads;
-    let distances: Vec<i32> = (0..tokens).map(|i| (i / window + window - 1) as i32 - (i % window) as i32).collect();
-    let distances = Tensor::<1, Int>::from_ints(distances.as_slice(), &q.device());
-    let table = |t: Tensor<2>| t.select(0, distances.clone()).reshape([1, window, window, depth]).transpose();
-    let q = q.reshape([batch, window, window, depth]);
-    let by_row = q.clone().matmul(table(rows)).reshape([batch, window, window, window, 1]);
-    let by_column =
-        q.swap_dims(1, 2).matmul(table(columns)).swap_dims(1, 2).reshape([batch, window, window, 1, window]);
-    (by_row + by_column).reshape([windows, heads, tokens, tokens])
 }
 
 #[cfg(test)]
@@ -181,7 +105,8 @@ mod tests {
     fn check(grid: [usize; 2], heads: usize, depth: usize, attention: WindowAttention, position: &Position) {
         let qkv = input("qkv", [2, grid[0], grid[1], 3 * heads * depth], 2.0);
         let filling = input("filling", [3 * heads * depth], 2.0);
-        let expected = by_operators(qkv.clone(), filling.clone(), position.clone(), attention).into_data();
+        let expected =
+            operators::window_attention(qkv.clone(), filling.clone(), position.clone(), attention).into_data();
         let expected = expected.try_into_vec::<f32>().expect("computed in f32");
         let actual = window_attention(qkv.clone(), filling.clone(), position.clone(), attention);
         let error = relative_error(actual, &expected);

@@ -1,10 +1,11 @@
 //! Affine map of the last axis.
 
 use burn::module::{Module, Param};
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 use geosam_core::Precision;
 
 use super::{Activation, LayerNorm, assert_shape};
+use crate::device::{dtype, is_cpu};
 use crate::kernels::{self, Affine, PackedMatrix, Weight};
 use crate::profile;
 use crate::weights::Weights;
@@ -14,20 +15,25 @@ use crate::weights::Weights;
 pub(crate) struct Linear {
     /// `[outputs, inputs]`, as in PyTorch; `[outputs, 0]` where it is packed.
     pub(crate) weight: Param<Tensor<2>>,
-    /// The weight in bf16.
+    /// The weight in bf16, for the CPU.
     #[module(skip)]
     packed: Option<PackedMatrix>,
     pub(crate) bias: Param<Tensor<1>>,
 }
 
 impl Linear {
-    /// Laid out as `weights` says, where the device has it.
+    /// In the precision that is asked for. This is where it is decided: on a GPU weight and bias have that type, and
+    /// [`kernels`] follow the weight; on the CPU the weight is laid out for products in that precision, and all else is
+    /// in f32. Where none is asked for it is f32, by rows.
     pub(crate) fn load(weights: &Weights<'_>, inputs: usize, outputs: usize) -> Self {
-        let linear = Self::new(weights.tensor("weight", [outputs, inputs]), weights.tensor("bias", [outputs]));
+        let on_cpu = is_cpu(weights.device());
+        let dtype = weights.layout().filter(|_| !on_cpu).map_or(DType::F32, dtype);
+        let weight = weights.tensor_of_type("weight", [outputs, inputs], dtype);
+        let linear = Self::new(weight, weights.tensor_of_type("bias", [outputs], dtype));
         match weights.layout() {
-            Some(Precision::Bf16) if kernels::on_cpu(&linear.weight.val()) => linear.packed(),
-            Some(_) => linear.by_columns(),
-            None => linear,
+            Some(Precision::Bf16) if on_cpu => linear.packed(),
+            Some(Precision::F32) if on_cpu => linear.by_columns(),
+            _ => linear,
         }
     }
 
@@ -56,7 +62,7 @@ impl Linear {
         }
     }
 
-    /// Whether its products are in bf16.
+    /// Of its products on the CPU.
     pub(crate) fn precision(&self) -> Precision {
         if self.packed.is_some() { Precision::Bf16 } else { Precision::F32 }
     }
@@ -123,8 +129,8 @@ impl Linear {
     /// For a kernel that does more than this layer.
     pub(crate) fn fused(&self) -> Affine {
         let weight = match &self.packed {
-            Some(packed) => Weight::Bf16(packed.clone()),
-            None => Weight::F32(self.weight.val()),
+            Some(packed) => Weight::Packed(packed.clone()),
+            None => Weight::Plain(self.weight.val()),
         };
         Affine { weight, bias: self.bias.val() }
     }

@@ -16,7 +16,7 @@ mod pillow;
 
 use std::borrow::Cow;
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Int, Tensor, TensorData};
 use geosam_core::{ModelImage, ModelType, Preprocess, Shape};
 use rayon::prelude::*;
 
@@ -61,6 +61,48 @@ pub(crate) fn prepare(
 ) -> Tensor<4> {
     let values = normalized(image, size, mode, normalization);
     Tensor::from_data(TensorData::new(values, [1, 3, size, size]), (device, DType::F32))
+}
+
+/// The network's input for several images. A device that has bytes is sent them, and normalises by itself.
+///
+/// # Shapes
+/// - output: `[images, 3, size, size]`
+pub(crate) fn prepare_all(
+    images: &[ModelImage],
+    size: usize,
+    mode: Preprocess,
+    normalization: Normalization,
+    device: &Device,
+) -> Tensor<4> {
+    let prepare: fn(&ModelImage, usize, Preprocess, Normalization, &Device) -> Tensor<4> =
+        if device.supports_dtype(DType::U8) { prepare_there } else { prepare };
+    Tensor::cat(images.iter().map(|image| prepare(image, size, mode, normalization, device)).collect(), 0)
+}
+
+/// [`prepare`] with the arithmetic on the device.
+fn prepare_there(
+    image: &ModelImage,
+    size: usize,
+    mode: Preprocess,
+    normalization: Normalization,
+    device: &Device,
+) -> Tensor<4> {
+    let content = Letterbox::new(image.shape(), size).content();
+    let Shape { height, width } = content;
+    let bytes = TensorData::new(resized(image, content, mode).into_owned(), [1, height, width, 3]);
+    let rgb = Tensor::<4, Int>::from_data(bytes, (device, DType::U8)).float().permute([0, 3, 1, 2]);
+    let constant =
+        |values: [f32; 3]| Tensor::<4>::from_data(TensorData::new(values.to_vec(), [1, 3, 1, 1]), (device, DType::F32));
+    let normalized = |x: Tensor<4>| (x - constant(normalization.mean)) / constant(normalization.std);
+    let (channels, padding) = match mode {
+        Preprocess::Standard => (rgb, constant([0.0; 3])),
+        Preprocess::Geosam01 => (rgb.flip([1]), normalized(constant([GEOSAM01_FILL as f32; 3]))),
+    };
+    let content = normalized(channels);
+    if [height, width] == [size; 2] {
+        return content;
+    }
+    padding.expand([1, 3, size, size]).slice_assign([0..1, 0..3, 0..height, 0..width], content)
 }
 
 /// What the networks of a family receive for `image`, `[3, size, size]` row-major, for comparison with other systems.

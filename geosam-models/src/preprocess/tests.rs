@@ -49,6 +49,30 @@ fn standard_pads_with_zero_after_normalisation() {
     }
 }
 
+/// Of what the device computes itself. Not measured yet.
+const THERE: f32 = 1e-6;
+
+#[test]
+fn a_device_that_normalises_by_itself_makes_the_same() {
+    let device = Device::flex();
+    let images: Vec<_> = CHIPS.iter().map(|&(height, width)| image(height, width)).collect();
+    for mode in [Preprocess::Standard, Preprocess::Geosam01] {
+        for family in [ModelType::Sam, ModelType::Sam3] {
+            let normalization = Normalization::of(family);
+            let there: Vec<_> =
+                images.iter().map(|image| prepare_there(image, SIZE, mode, normalization, &device)).collect();
+            for (image, found) in images.iter().zip(&there) {
+                let expected = prepare(image, SIZE, mode, normalization, &device);
+                let error = (found.clone() - expected).abs().max().into_scalar::<f32>();
+                assert!(error <= THERE, "{mode:?} {family}: {error}");
+            }
+            let all = prepare_all(&images, SIZE, mode, normalization, &device);
+            assert_eq!(all.dims(), [images.len(), 3, SIZE, SIZE]);
+            all.into_data().assert_eq(&Tensor::cat(there, 0).into_data(), true);
+        }
+    }
+}
+
 #[test]
 fn channels_are_normalised_in_their_order() {
     let image = ModelImage::new(Shape::square(1), vec![10, 20, 30]).unwrap();

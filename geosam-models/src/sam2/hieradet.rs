@@ -139,6 +139,8 @@ impl MultiScaleBlock {
         let residual = match &self.proj {
             Some(proj) => {
                 let wide = proj.forward_normed(&self.norm1, x);
+                // Tokens are in f32 between the blocks, whatever the type of the weights.
+                let wide = kernels::in_type(wide, DType::F32);
                 profile::operator(|| ("max pooling".to_string(), 0.0), || kernels::max_pool2x2(wide))
             }
             None => x,

@@ -237,6 +237,16 @@ pub enum ImageEncoderConfig {
 }
 
 impl ImageEncoderConfig {
+    /// Tokens and channels of the layer that has most of both.
+    pub(crate) fn most_values(&self) -> usize {
+        match self {
+            Self::Vit(config) => (config.image_size / config.patch).pow(2) * config.width,
+            Self::Tiny(config) => (config.image_size / 4).pow(2) * config.widths[0],
+            Self::Hiera(config) => (config.image_size / 4).pow(2) * config.width,
+            Self::Perception(config) => (config.image_size / config.patch).pow(2) * config.width,
+        }
+    }
+
     /// Side of the square input in pixels.
     #[must_use]
     pub fn image_size(&self) -> usize {

@@ -4,24 +4,33 @@ mod config;
 mod image_encoder;
 mod session;
 
+use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 use geosam_core::{
-    EncodedImageFeatures, Error, FeaturePayload, FeatureTensor, ModelImage, ModelSpec, ModelType, PromptSession,
-    Result, Segmenter, Shape,
+    EncodedImageFeatures, Error, FeaturePayload, FeatureTensor, Label, ModelImage, ModelSpec, ModelType, PixelBox,
+    PixelPoint, PixelPrompt, PredictOptions, PromptSession, Result, Segmenter, Shape,
 };
 
 pub use self::config::{ImageEncoderConfig, SamConfig};
 use self::image_encoder::ImageEncoder;
-use self::session::{PromptDecoder, SamSession, to_vec};
+use self::session::{PROMPTS, PromptDecoder, SamSession};
 use crate::checkpoint::RandomWeights;
 use crate::decoder::{Generation, MaskDecoder, PromptEncoder, TwoWayTransformerConfig};
+use crate::device::{OpenDevice, is_cpu};
 use crate::image_features::ImageFeatures;
 use crate::load::ModelOptions;
 use crate::preprocess::{self, Normalization};
+use crate::runtime_panic::{on_gpu, read};
 use crate::weights::{self, TensorSource, Weights};
+
+/// Bytes of a GPU's memory that an image takes for each value of the encoder's widest layer: that layer in f32 and in the
+/// types of products, queries and keys with positions folded in, a perceptron's hidden layer. Counted on paper, not measured.
+const BYTES_PER_VALUE: u64 = 100;
+/// Images of a batch, at most: a few of them occupy any GPU, and each waits for its batch.
+const MAX_BATCH: u64 = 16;
 
 /// A model of any family, SAM to SAM 3.1, ready to encode chips and answer prompts.
 ///
@@ -30,7 +39,8 @@ use crate::weights::{self, TensorSource, Weights};
 #[derive(Debug)]
 pub struct Sam {
     spec: ModelSpec,
-    device: Device,
+    device: OpenDevice,
+    batch: usize,
     /// Channels and side of the features.
     features: [usize; 2],
     image_encoder: ImageEncoder,
@@ -99,12 +109,96 @@ impl Sam {
             let transformer = TwoWayTransformerConfig::published(width, names.mlp_layers);
             let mask_decoder = MaskDecoder::load(&weights.scope(names.mask_decoder), transformer, generation);
             let image_pe = prompt_encoder.dense_pe(grid);
-            (image_encoder, PromptDecoder { prompt_encoder, mask_decoder, generation, image_pe, image_size })
+            (image_encoder, PromptDecoder { prompt_encoder, mask_decoder, generation, image_pe, image_size, gpu: None })
         };
-        let device = options.device.device();
-        let (image_encoder, decoder) = weights::load(source, &spec.model_id, &device, build)?;
-        let decoder = Arc::new(decoder);
-        Ok(Self { spec, device, features: [width, grid], image_encoder, decoder })
+        let device = options.device.open()?;
+        device.check_precision(options.precision)?;
+        let gpu = (!is_cpu(&device.device)).then(|| device.name.clone());
+        let load = || weights::load(source, &spec.model_id, &device.device, build);
+        let (image_encoder, mut decoder) = match &gpu {
+            None => load()?,
+            Some(gpu) => on_gpu(gpu, "loading the model", || {
+                let loaded = load()?;
+                device.device.sync().unwrap_or_else(|error| resume_unwind(Box::new(format!("{error:?}"))));
+                Ok(loaded)
+            })?,
+        };
+        decoder.gpu = gpu;
+        let bytes = BYTES_PER_VALUE * config.image_encoder.most_values() as u64;
+        let batch = device.free_memory().map_or(1, |free| (free / bytes).clamp(1, MAX_BATCH));
+        let (batch, decoder) = (batch as usize, Arc::new(decoder));
+        Ok(Self { spec, device, batch, features: [width, grid], image_encoder, decoder })
+    }
+
+    /// Where it runs: `cpu`, or a GPU with its name, e.g. `cuda:0 (NVIDIA L4)`.
+    #[must_use]
+    pub fn device_name(&self) -> &str {
+        &self.device.name
+    }
+
+    /// What [`crate::DeviceChoice::Auto`] would have preferred to the device that was taken, and why it was not to be had.
+    #[must_use]
+    pub fn passed_over(&self) -> &[String] {
+        &self.device.passed_over
+    }
+
+    /// Makes the first chips and prompts as fast as later ones: has a GPU compile its kernels, and choose the fastest ones
+    /// for the sizes of this model, for one chip and for [`Segmenter::batch`] of them, for a click, a box, and several of
+    /// them at once. That takes minutes the first time; the results are kept in the user's cache folder (on Linux
+    /// `~/.cache/cubecl`), and it takes seconds from then on. On the CPU there is nothing to do.
+    ///
+    /// # Errors
+    /// As [`Segmenter::encode`].
+    pub fn warmup(&self) -> Result<()> {
+        if self.decoder.gpu.is_none() {
+            return Ok(());
+        }
+        let shape = Shape::square(self.spec.image_size);
+        let image = ModelImage::new(shape, vec![0; 3 * shape.area()])?;
+        let centre = self.spec.image_size as f64 / 2.0;
+        let click = PixelPrompt {
+            points: vec![PixelPoint::new(centre, centre)],
+            labels: vec![Label::Foreground],
+            ..PixelPrompt::default()
+        };
+        let bbox = Some(PixelBox { left: 0.0, top: 0.0, right: centre, bottom: centre });
+        let session = self.open_image(&image)?;
+        for prompt in [click, PixelPrompt { bbox, ..PixelPrompt::default() }] {
+            for count in [1, PROMPTS] {
+                session.predict(&vec![prompt.clone(); count], PredictOptions::default())?;
+            }
+        }
+        for count in [1, self.batch] {
+            match self.encode(&vec![image.clone(); count]) {
+                // What does not fit is not used either.
+                Err(Error::TooLarge { .. }) if count > 1 => {}
+                other => drop(other?),
+            }
+        }
+        Ok(())
+    }
+
+    /// Features of images, on the device.
+    fn forward(&self, images: &[ModelImage]) -> ImageFeatures {
+        let ModelSpec { image_size, model_type, preprocess, .. } = self.spec;
+        let (normalization, device) = (Normalization::of(model_type), &self.device.device);
+        let input = match images {
+            [image] if self.decoder.gpu.is_none() => {
+                preprocess::prepare(image, image_size, preprocess, normalization, device)
+            }
+            images => preprocess::prepare_all(images, image_size, preprocess, normalization, device),
+        };
+        self.image_encoder.forward(input)
+    }
+
+    /// Runs `work`, called `what`, which needs the device's memory.
+    fn on_device<T>(&self, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+        let Some(gpu) = &self.decoder.gpu else { return work() };
+        let result = on_gpu(gpu, what, work);
+        if let Err(Error::TooLarge { .. }) = result {
+            self.device.device.memory_cleanup();
+        }
+        result
     }
 
     /// Refuses features of another model.
@@ -146,27 +240,47 @@ impl Sam {
         }
         let tensor = |(tensor, shape): (&FeatureTensor, &[usize; 4])| {
             let data = TensorData::new(tensor.values().to_vec(), *shape);
-            Tensor::from_data(data, (&self.device, DType::F32))
+            Tensor::from_data(data, (&self.device.device, DType::F32))
         };
         let mut tensors = features.payload.tensors().zip(&shapes).map(tensor);
         let embedding = tensors.next().expect("every family has an embedding");
         Ok(ImageFeatures { embedding, high_res: tensors.next().zip(tensors.next()).map(<[Tensor<4>; 2]>::from) })
     }
 
-    fn payload(&self, features: ImageFeatures) -> Result<FeaturePayload> {
+    /// The features of each of `images` images, from the device.
+    fn payloads(&self, features: ImageFeatures, images: usize) -> Result<Vec<FeaturePayload>> {
         let mut shapes = self.feature_shapes().into_iter();
-        let mut tensor = |tensor: Tensor<4>| {
+        let mut tensors = |tensor: Tensor<4>| {
             let shape = shapes.next().expect("as many shapes as tensors");
-            FeatureTensor::new(shape.to_vec(), to_vec(tensor))
+            let each = split(read(tensor), images).into_iter();
+            each.map(|values| FeatureTensor::new(shape.to_vec(), values)).collect::<Result<Vec<_>>>()
         };
-        let embedding = tensor(features.embedding)?;
-        Ok(match features.high_res {
-            None => FeaturePayload::Sam(embedding),
-            Some(maps) => FeaturePayload::Sam2 {
-                image_embed: embedding,
-                high_res_feats: maps.into_iter().map(tensor).collect::<Result<_>>()?,
-            },
-        })
+        let embeddings = tensors(features.embedding)?;
+        let Some(maps) = features.high_res else {
+            return Ok(embeddings.into_iter().map(FeaturePayload::Sam).collect());
+        };
+        let [first, second] = maps.map(tensors);
+        let maps = first?.into_iter().zip(second?);
+        let payload =
+            |(image_embed, (first, second))| FeaturePayload::Sam2 { image_embed, high_res_feats: vec![first, second] };
+        Ok(embeddings.into_iter().zip(maps).map(payload).collect())
+    }
+
+    fn encode_together(&self, images: &[ModelImage]) -> Result<Vec<EncodedImageFeatures>> {
+        let what = match images.len() {
+            1 => "encoding a chip".to_string(),
+            count => format!("encoding {count} chips at once"),
+        };
+        let payloads = self.on_device(&what, || self.payloads(self.forward(images), images.len()))?;
+        let checkpoint = self.spec.reference_checkpoint_path().to_string_lossy().into_owned();
+        let encoded = |(image, payload): (&ModelImage, _)| EncodedImageFeatures {
+            model_type: self.spec.model_type,
+            checkpoint_path: checkpoint.clone(),
+            src_shape: image.shape(),
+            dst_shape: Shape::square(self.spec.image_size),
+            payload,
+        };
+        Ok(images.iter().zip(payloads).map(encoded).collect())
     }
 }
 
@@ -203,26 +317,45 @@ impl Segmenter for Sam {
         &self.spec
     }
 
-    /// One image after the other: an encoder fills every core with a single image, and memory stays that of one.
+    /// On a CPU one image after the other: an encoder fills every core with a single image, and memory stays that of one.
+    /// On a GPU all as one batch.
     fn encode(&self, images: &[ModelImage]) -> Result<Vec<EncodedImageFeatures>> {
-        let ModelSpec { image_size, model_type, preprocess, .. } = self.spec;
-        let encode = |image: &ModelImage| {
-            let input = preprocess::prepare(image, image_size, preprocess, Normalization::of(model_type), &self.device);
-            Ok(EncodedImageFeatures {
-                model_type,
-                checkpoint_path: self.spec.reference_checkpoint_path().to_string_lossy().into_owned(),
-                src_shape: image.shape(),
-                dst_shape: Shape::square(image_size),
-                payload: self.payload(self.image_encoder.forward(input))?,
-            })
-        };
-        images.iter().map(encode).collect()
+        if self.decoder.gpu.is_some() && !images.is_empty() {
+            return self.encode_together(images);
+        }
+        let mut encoded = Vec::with_capacity(images.len());
+        for image in images {
+            encoded.extend(self.encode_together(std::slice::from_ref(image))?);
+        }
+        Ok(encoded)
+    }
+
+    fn batch(&self) -> usize {
+        self.batch
     }
 
     fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
         self.check_made_here(features)?;
-        let tensors = self.image_features(features)?;
-        Ok(Box::new(SamSession::new(Arc::clone(&self.decoder), tensors, features.src_shape)))
+        self.on_device("opening a chip", || {
+            let tensors = self.image_features(features)?;
+            Ok(Box::new(SamSession::new(Arc::clone(&self.decoder), tensors, features.src_shape)) as _)
+        })
+    }
+
+    /// The features stay where they are.
+    fn open_image(&self, image: &ModelImage) -> Result<Box<dyn PromptSession>> {
+        self.on_device("encoding a chip", || {
+            let features = self.forward(std::slice::from_ref(image));
+            Ok(Box::new(SamSession::new(Arc::clone(&self.decoder), features, image.shape())) as _)
+        })
+    }
+}
+
+/// Values in as many parts.
+fn split(values: Vec<f32>, parts: usize) -> Vec<Vec<f32>> {
+    match parts {
+        1 => vec![values],
+        parts => values.chunks_exact(values.len() / parts).map(<[f32]>::to_vec).collect(),
     }
 }
 
@@ -231,5 +364,7 @@ fn file_name(path: &str) -> &str {
     path.trim_end_matches(['/', '\\']).rsplit(['/', '\\']).next().unwrap_or_default()
 }
 
+#[cfg(all(test, feature = "gpu"))]
+mod gpu_tests;
 #[cfg(test)]
 mod tests;

@@ -14,6 +14,7 @@ use crate::image_features::ImageFeatures;
 use crate::postprocess::masks_at_source;
 use crate::preprocess::{Letterbox, mask_input};
 use crate::profile;
+use crate::runtime_panic::{on_gpu, read};
 
 /// What answers prompts once an image is encoded; shared by all sessions of a model.
 #[derive(Debug)]
@@ -25,7 +26,12 @@ pub(crate) struct PromptDecoder {
     pub(crate) image_pe: Tensor<3>,
     /// Side of the network's square input.
     pub(crate) image_size: usize,
+    /// The name of the GPU it is on.
+    pub(crate) gpu: Option<String>,
 }
+
+/// Prompts that a GPU answers at once.
+pub(super) const PROMPTS: usize = 32;
 
 /// One chip's features, ready for prompts.
 #[derive(Debug)]
@@ -60,29 +66,60 @@ impl SamSession {
         Self { decoder, letterbox, side: MASK_UPSCALING * grid, embedding, without_mask, high_res }
     }
 
-    fn answer(&self, prompt: &NetworkPrompt, options: PredictOptions) -> Result<Prediction> {
+    /// Answers prompts of as many tokens as each other, with masks or without, as one batch.
+    fn answer(&self, prompts: &[&NetworkPrompt], options: PredictOptions) -> Result<Vec<Prediction>> {
         let PromptDecoder { prompt_encoder, mask_decoder, image_pe, .. } = &*self.decoder;
-        let sparse = prompt_encoder.sparse(&[&prompt.tokens]);
+        let tokens: Vec<_> = prompts.iter().map(|prompt| &prompt.tokens[..]).collect();
+        let sparse = prompt_encoder.sparse(&tokens);
         let decode = |image: &ImageTokens, sparse| {
             mask_decoder.forward(image, self.high_res.as_ref(), sparse, options.multimask)
         };
-        let decoded = match &prompt.mask {
+        let masks: Option<Vec<&[f32]>> = prompts.iter().map(|prompt| prompt.mask.as_deref()).collect();
+        let decoded = match masks {
             None => decode(&self.without_mask, sparse),
-            Some(mask) => {
-                let mask = TensorData::new(mask.clone(), [1, 1, self.side, self.side]);
-                let dense = prompt_encoder.dense(Tensor::from_data(mask, (&sparse.device(), DType::F32)));
+            Some(masks) => {
+                let masks = TensorData::new(masks.concat(), [prompts.len(), 1, self.side, self.side]);
+                let dense = prompt_encoder.dense(Tensor::from_data(masks, (&sparse.device(), DType::F32)));
                 let image = ImageTokens::new(self.embedding.clone() + dense, image_pe.clone());
                 decode(&image, sparse)
             }
         };
-        let logits = to_vec(decoded.logits);
+        let (logits, scores) = (read(decoded.logits), read(decoded.scores));
+        match prompts {
+            [_] => Ok(vec![self.prediction(logits, scores)?]),
+            prompts => {
+                let [logits, scores] = [logits, scores].map(|values| (values.len() / prompts.len(), values));
+                let each = logits.1.par_chunks_exact(logits.0).zip(scores.1.par_chunks_exact(scores.0));
+                each.map(|(logits, scores)| self.prediction(logits.to_vec(), scores.to_vec())).collect()
+            }
+        }
+    }
+
+    /// The answer to a single prompt, from the decoder's logits `[masks, side, side]`.
+    fn prediction(&self, logits: Vec<f32>, scores: Vec<f32>) -> Result<Prediction> {
         let interpolate = || masks_at_source(&logits, self.side, &self.letterbox);
         let masks = profile::operator(|| ("masks at the chip's resolution".to_string(), 0.0), interpolate);
         Ok(Prediction {
             masks: Masks::new(self.letterbox.source(), masks)?,
-            scores: to_vec(decoded.scores),
+            scores,
             low_res: LowResLogits { shape: Shape::square(self.side), values: logits },
         })
+    }
+
+    /// Answers prompts in batches of those that are alike.
+    fn answer_in_batches(&self, prompts: &[NetworkPrompt], options: PredictOptions) -> Result<Vec<Prediction>> {
+        let kind = |prompt: &NetworkPrompt| (prompt.tokens.len(), prompt.mask.is_some());
+        let mut order: Vec<_> = (0..prompts.len()).collect();
+        order.sort_by_key(|&index| kind(&prompts[index]));
+        let mut answers = Vec::with_capacity(prompts.len());
+        for alike in order.chunk_by(|&a, &b| kind(&prompts[a]) == kind(&prompts[b])) {
+            for batch in alike.chunks(PROMPTS) {
+                let together: Vec<_> = batch.iter().map(|&index| &prompts[index]).collect();
+                answers.extend(batch.iter().copied().zip(self.answer(&together, options)?));
+            }
+        }
+        answers.sort_by_key(|(index, _)| *index);
+        Ok(answers.into_iter().map(|(_, answer)| answer).collect())
     }
 
     /// Checks a prompt and brings it into the network's square.
@@ -150,20 +187,20 @@ impl PromptSession for SamSession {
         values * size_of::<f32>()
     }
 
-    /// Several prompts are answered side by side, not as one batch: on a CPU a batch leaves the caches and takes a third
-    /// longer for each prompt, and so no prompt needs padding to the length of another.
+    /// On a CPU several prompts are answered side by side, not as one batch: a batch leaves the caches and takes a third
+    /// longer for each prompt. On a GPU those of the same length are a batch.
     fn predict(&self, prompts: &[PixelPrompt], options: PredictOptions) -> Result<Vec<Prediction>> {
         let prompts: Vec<_> = prompts.iter().map(|prompt| self.network_prompt(prompt)).collect::<Result<_>>()?;
-        match &prompts[..] {
-            [prompt] => Ok(vec![self.answer(prompt, options)?]),
-            prompts => prompts.par_iter().map(|prompt| self.answer(prompt, options)).collect(),
+        match (&self.decoder.gpu, &prompts[..]) {
+            (Some(gpu), prompts) => on_gpu(gpu, "answering prompts", || self.answer_in_batches(prompts, options)),
+            (None, [prompt]) => self.answer(&[prompt], options),
+            (None, prompts) => {
+                let answers: Vec<_> =
+                    prompts.par_iter().map(|prompt| self.answer(&[prompt], options)).collect::<Result<_>>()?;
+                Ok(answers.into_iter().flatten().collect())
+            }
         }
     }
-}
-
-/// Values of a tensor in row-major order.
-pub(super) fn to_vec<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().expect("the models compute in f32")
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use geosam_core::{
 };
 
 use super::*;
-use crate::{HieraConfig, PerceptionEncoderConfig, VitConfig};
+use crate::{DeviceChoice, HieraConfig, PerceptionEncoderConfig, VitConfig};
 
 fn model() -> Sam {
     Sam::random(&SamConfig::small(), 1, &ModelOptions::default()).unwrap()
@@ -149,6 +149,28 @@ fn configurations_that_are_no_sam_are_refused() {
         let model = Sam::random(&SamConfig { image_encoder: image_encoder.clone() }, 0, &ModelOptions::default());
         assert!(matches!(model, Err(Error::InvalidArgument { .. })), "{image_encoder:?}");
     }
+}
+
+#[test]
+fn an_image_is_opened_as_if_encoded_first() {
+    for config in [SamConfig::small(), SamConfig::small_sam2(), SamConfig::small_sam3()] {
+        let model = Sam::random(&config, 1, &ModelOptions::default()).unwrap();
+        let image = gradient(Shape::new(50, 70));
+        let encoded = model.encode(std::slice::from_ref(&image)).unwrap().remove(0);
+        let prompts = [click(10.0, 10.0), outline(5.0, 5.0, 30.0, 40.0)];
+        let answers = |session: Box<dyn PromptSession>| session.predict(&prompts, PredictOptions::default()).unwrap();
+        assert_eq!(answers(model.open_image(&image).unwrap()), answers(model.open(&encoded).unwrap()));
+    }
+}
+
+#[test]
+fn the_cpu_takes_one_image_at_a_time_and_has_no_f16() {
+    let options = ModelOptions { device: DeviceChoice::Cpu, ..ModelOptions::default() };
+    let model = Sam::random(&SamConfig::small(), 1, &options).unwrap();
+    assert_eq!((model.batch(), model.device_name(), model.passed_over().len()), (1, "cpu", 0));
+    model.warmup().unwrap();
+    let half = Sam::random(&SamConfig::small(), 1, &ModelOptions { precision: Precision::F16, ..options });
+    assert!(matches!(half, Err(Error::Unsupported { .. })), "{half:?}");
 }
 
 /// Of features of random weights. Measured: at most 5.5e-3 over the three.

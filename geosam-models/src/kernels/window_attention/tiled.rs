@@ -217,6 +217,7 @@ impl Grid<'_> {
                 Precision::Bf16 => {
                     Factors::Bf16 { keys: PackedMatrix::of_transposed(keys), values: PackedMatrix::of(values) }
                 }
+                Precision::F16 => unreachable!("f16 is for GPUs, and is refused when a model is loaded"),
             };
             Block { keys: keys.rows, factors }
         };

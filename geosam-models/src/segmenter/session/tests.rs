@@ -21,8 +21,14 @@ fn session() -> SamSession {
         MaskDecoder::load(weights, transformer, Generation::Sam2)
     });
     let image_pe = prompt_encoder.dense_pe(GRID);
-    let decoder =
-        PromptDecoder { prompt_encoder, mask_decoder, generation: Generation::Sam2, image_pe, image_size: SIZE };
+    let decoder = PromptDecoder {
+        prompt_encoder,
+        mask_decoder,
+        generation: Generation::Sam2,
+        image_pe,
+        image_size: SIZE,
+        gpu: None,
+    };
     let features = ImageFeatures {
         embedding: input("features", [1, WIDTH, GRID, GRID], 8.0),
         high_res: Some([
@@ -43,7 +49,7 @@ fn cases() -> Vec<(&'static str, PixelPrompt)> {
     let click = || points(&[(40.25, 71.5, true)]);
     let bbox = Some(PixelBox { left: 12.5, top: 30.25, right: 90.0, bottom: 101.5 });
     let shape = Shape::square(4 * GRID);
-    let mask = Some(MaskPrompt { shape, logits: to_vec(input("mask", [1, 1, shape.height, shape.width], 8.0)) });
+    let mask = Some(MaskPrompt { shape, logits: read(input("mask", [1, 1, shape.height, shape.width], 8.0)) });
     let many: Vec<_> = (0..14).map(|i| (8.0 * f64::from(i) + 1.0, 120.0 - 7.0 * f64::from(i), i % 2 == 1)).collect();
     vec![
         ("points", points(&[(40.25, 71.5, true), (3.0, 120.75, false), (64.0, 8.0, true)])),
