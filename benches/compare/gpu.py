@@ -3,6 +3,7 @@
 
     gpu.py [--device cuda:0] [--models sam_b,sam_h,…] [--minutes 10] [--out FOLDER] [--binary PATH] [--python PATH]
            [--precisions f16,bf16,f32] [--modes bf16,f32,bf16-compiled] [--batches 1,2,4,8,16] [--seconds 0.5]
+           [--patience 1]
 
 Prints one table and writes it to FOLDER/README.md, every sample to FOLDER/samples.json. Both sides do the same work:
 chips in the host's memory to features there, clicks to masks there. Needs a Python with torch and transformers for
@@ -38,40 +39,42 @@ LEAST = 5  # seconds that a process is worth starting for
 
 @dataclasses.dataclass
 class Step:
-    """A process: the model and the columns of the table that it fills, its command, and the seconds it may take."""
+    """A process: what it measures, for people, whose side it is, its command, and the seconds it may take."""
 
-    model: str
-    columns: list
+    what: str
+    side: str
     command: list
     limit: float
 
     def __str__(self):
-        return " ".join([self.model, *(f"{side} {how}" for side, how in self.columns)]).strip()
+        return f"{self.what}, {self.side}"
+
+
+def listed(values):
+    return ",".join(map(str, values))
 
 
 def plan(args, work):
     """The steps, the most important first: every model's fastest precision, beside PyTorch's without compilation."""
-    listed = lambda values: ",".join(map(str, values))
-    scale = 20 if args.device == "cpu" else 1
     theirs = [args.python, HERE / "gpu_torch.py"]
     eager = [mode for mode in args.modes if not mode.endswith("-compiled")]
     compiled = [mode for mode in args.modes if mode.endswith("-compiled")]
-    few = sorted({args.batches[0], args.batches[-2:][0]}, reverse=True)  # a larger one pays most, and is compiled first
+    few = sorted({args.batches[0], args.batches[-2:][0]}, reverse=True)  # the larger first: it decides on the rate
 
     def ours(model, precision, batches, limit):
         command = [args.binary, "time", "--model", model, "--folder", work, "--device", args.device,
                    "--precision", precision, "--batches", listed(batches), "--seconds", args.seconds]
-        return Step(model, [("geosam", precision)], command, scale * limit)
+        return Step(f"{model} {precision}", "geosam", command, limit)
 
     def pytorch(model, modes, batches, limit):
         command = [*theirs, "time", "--model", model, "--device", args.device, "--modes", listed(modes),
                    "--batches", listed(batches), "--seconds", args.seconds]
-        return Step(model, [("PyTorch", mode) for mode in modes], command, scale * limit)
+        return Step(f"{model} {listed(modes)}", "PyTorch", command, limit)
 
-    yield Step("", [("PyTorch", "bounds")], [*theirs, "bounds", "--device", args.device], scale * 45)
+    yield Step("bounds", "PyTorch", [*theirs, "bounds", "--device", args.device], 45)
     for model in args.models:
         reference = [args.binary, "reference", "--model", model, "--folder", work]
-        yield Step(model, [("geosam", "reference")], reference, max(scale, 4) * 20)
+        yield Step(f"{model} reference", "geosam", reference, 60)
         yield ours(model, args.precisions[0], args.batches, 80)
         if eager:
             yield pytorch(model, eager, args.batches, 80)
@@ -105,7 +108,7 @@ def run(step, limit, environment, memory):
             process.wait(limit)
             reason = None
         except subprocess.TimeoutExpired:
-            reason = f"stopped after its {limit:.0f} s"
+            reason = f"stopped after {limit:.0f} s"
         finally:
             try:
                 os.killpg(process.pid, signal.SIGKILL)  # PyTorch's compiler has processes of its own
@@ -132,15 +135,14 @@ def measure(args, work, environment):
             problems.append({"step": str(step), "reason": f"not run: the {args.minutes:g} minutes were over"})
             continue
         start = time.monotonic()
-        found, reason = run(step, min(step.limit, left), environment, memory)
-        sides = dict(step.columns)
+        found, reason = run(step, min(args.patience * step.limit, left), environment, memory)
+        lines += [{**line, "side": step.side} for line in found]
         for line in found:
-            side = next(iter(sides))
-            lines.append({**line, "side": side})
             if "failed" in line:
-                how = line.get("mode") or line.get("precision") or ""
-                part = " ".join([line["measure"], *(str(line[k]) for k in ("batch",) if k in line)])
-                problems.append({"step": f"{step.model} {side} {how}", "reason": f"{part}: {line['failed']}"})
+                batch = f" of {line['batch']}" if "batch" in line else ""
+                how = line.get("mode") or line.get("precision")
+                problems.append({"step": f"{line['model']} {how}, {step.side}",
+                                 "reason": f"{line['measure']}{batch}: {line['failed']}"})
         if reason:
             problems.append({"step": str(step), "reason": reason})
         print(f"{step}: {time.monotonic() - start:.0f} s, {len(found)} measures{', ' + reason if reason else ''}",
@@ -164,14 +166,15 @@ def facts(args, lines):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    listed = lambda text: text.split(",")
+    words = lambda text: text.split(",")
     parser.add_argument("--device", default="cuda:0")
-    parser.add_argument("--models", type=listed, default=MODELS)
-    parser.add_argument("--precisions", type=listed, help="ours (default: f16,bf16,f32; on the CPU f32,bf16)")
-    parser.add_argument("--modes", type=listed, help="PyTorch's (default: bf16,f32,bf16-compiled; on the CPU f32,bf16)")
+    parser.add_argument("--models", type=words, default=MODELS)
+    parser.add_argument("--precisions", type=words, help="ours (default: f16,bf16,f32; on the CPU f32,bf16)")
+    parser.add_argument("--modes", type=words, help="PyTorch's (default: bf16,f32,bf16-compiled; on the CPU f32,bf16)")
     parser.add_argument("--batches", type=lambda text: [int(b) for b in text.split(",")], default=[1, 2, 4, 8, 16])
     parser.add_argument("--seconds", type=float, default=0.5, help="of samples of each measure")
     parser.add_argument("--minutes", type=float, default=10, help="after which nothing more is started, and what runs is stopped")
+    parser.add_argument("--patience", type=float, help="factor of the time limits of single steps (default: 1; on the CPU 20)")
     parser.add_argument("--out", type=pathlib.Path)
     parser.add_argument("--binary", type=pathlib.Path, default=HERE / "gpu", help="the built gpu bench")
     parser.add_argument("--python", default=sys.executable, help="of PyTorch's side")
@@ -179,6 +182,7 @@ def main():
     on_cpu = args.device == "cpu"
     args.precisions = args.precisions or (["f32", "bf16"] if on_cpu else ["f16", "bf16", "f32"])
     args.modes = args.modes or (["f32", "bf16"] if on_cpu else ["bf16", "f32", "bf16-compiled"])
+    args.patience = args.patience or (20 if on_cpu else 1)
     args.binary = args.binary.resolve()
     if not args.binary.exists():
         parser.error(f"there is no {args.binary}; scripts/gpu-bench build makes it")

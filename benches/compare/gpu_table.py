@@ -21,9 +21,9 @@ def cells(args, lines):
                     rate = batch / statistics.median(line["seconds"])
                     put(model, f"encode, {batch} a call", "chips/s", column(line), rate, 2, True)
         for line in best_encodes(of_model):
-            put(model, "encode, the best of these", "chips/s", column(line), rate_of(line), 2, True)
+            put(model, "encode, at the best of these", "chips/s", column(line), rate_of(line), 2, True)
         for line in best_encodes(of_model):
-            put(model, "its peak memory", "MB", column(line), line["peak_mb"], 0, False)
+            put(model, "peak memory at that", "MB", column(line), line["peak_mb"], 0, False)
         for line in best_encodes(of_model, "device_seconds"):
             put(model, "encode, nothing copied from or to the host", "chips/s", column(line),
                 rate_of(line, "device_seconds"), 2)
@@ -78,10 +78,10 @@ def shares(line, lines, known):
     how = column(line)[1].partition("-")[0]
     if "reference" in known and f"{how}_flops" in bounds:
         operations = known["reference"]["operations_of_chip"] * rate_of(line)
-        yield "of the rate of matrix products", operations / bounds[f"{how}_flops"]
+        yield "share of the device's matrix rate", operations / bounds[f"{how}_flops"]
     if "traffic" in known and "copy_bytes" in bounds:
         values = known["traffic"]["activations"] + known["traffic"]["weights"] / line["batch"]
-        yield "of the rate of copies", values * BYTES[how] * rate_of(line) / bounds["copy_bytes"]
+        yield "share of the device's copy rate", values * BYTES[how] * rate_of(line) / bounds["copy_bytes"]
 
 
 def table(args, lines):

@@ -16,7 +16,7 @@
 
 #![allow(clippy::print_stdout, missing_docs)]
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::Instant;
 
 use geosam_core::{
