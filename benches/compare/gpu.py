@@ -57,6 +57,7 @@ def listed(values):
 def plan(args, work):
     """The steps, the most important first: every model's fastest precision, beside PyTorch's without compilation."""
     theirs = [args.python, HERE / "gpu_torch.py"]
+    same = "cpu" if args.device == "cpu" else f"cuda:{gpu_memory.index(args.device)}"  # as PyTorch calls it
     eager = [mode for mode in args.modes if not mode.endswith("-compiled")]
     compiled = [mode for mode in args.modes if mode.endswith("-compiled")]
     few = sorted({args.batches[0], args.batches[-2:][0]}, reverse=True)  # the larger first: it decides on the rate
@@ -67,11 +68,11 @@ def plan(args, work):
         return Step(f"{model} {precision}", "geosam", command, limit)
 
     def pytorch(model, modes, batches, limit):
-        command = [*theirs, "time", "--model", model, "--device", args.device, "--modes", listed(modes),
+        command = [*theirs, "time", "--model", model, "--device", same, "--modes", listed(modes),
                    "--batches", listed(batches), "--seconds", args.seconds]
         return Step(f"{model} {listed(modes)}", "PyTorch", command, limit)
 
-    yield Step("bounds", "PyTorch", [*theirs, "bounds", "--device", args.device], 45)
+    yield Step("bounds", "PyTorch", [*theirs, "bounds", "--device", same], 45)
     for model in args.models:
         reference = [args.binary, "reference", "--model", model, "--folder", work]
         yield Step(f"{model} reference", "geosam", reference, 60)

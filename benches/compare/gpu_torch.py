@@ -246,6 +246,8 @@ def compared(program):
 def agreement(ours, reference):
     """‖Δ‖ / ‖reference‖ of each map, the embedding first, and the IoU of the masks."""
     maps = [float((a - b).norm() / b.norm()) for a, b in zip(ours[0], reference[0])]
+    if not np.isfinite(maps).all():
+        raise ValueError("the features are not finite")
     both, either = ((ours[1] & reference[1]).sum((2, 3)), (ours[1] | reference[1]).sum((2, 3)))
     overlaps = torch.where(either > 0, both / either.clamp(min=1), 1.0).flatten().sort().values
     return {"features": maps[-1:] + maps[:-1], "iou_lowest": float(overlaps[0]), "iou_median": float(overlaps.median())}

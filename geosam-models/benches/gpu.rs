@@ -1,5 +1,5 @@
-//! A model on a device: chips per second by batch size, time of a prompt, and how far features and masks are from those of
-//! the CPU in f32. `scripts/gpu-bench` runs this beside PyTorch.
+//! A model on a device: chips per second by batch size, time of a prompt, and how far features and masks are from those
+//! of the CPU in f32. `scripts/gpu-bench` runs this beside PyTorch.
 //!
 //! ```sh
 //! cargo bench -p geosam-models --bench gpu -- reference --model sam_b --folder REFERENCE
@@ -164,7 +164,8 @@ fn time(arguments: &Arguments) -> Result<()> {
         }
         if turn == 0 {
             prompts(arguments, &model)?;
-            arguments.print("agreement", agreement(arguments, &model)?);
+            let found = agreement(arguments, &model).unwrap_or_else(|error| json!({ "failed": error.to_string() }));
+            arguments.print("agreement", found);
         }
     }
     Ok(())
@@ -214,7 +215,14 @@ fn agreement(arguments: &Arguments, model: &Sam) -> Result<Value> {
     for (index, features) in model.encode(&chips(model, COMPARED)?)?.iter().enumerate() {
         let reference = EncodedImageFeatures::load_pt(&arguments.features(index))?;
         let pairs = features.payload.tensors().zip(reference.payload.tensors());
-        let errors = pairs.map(|(ours, reference)| relative_difference(ours, reference));
+        for (map, (ours, reference)) in pairs.enumerate() {
+            let error = relative_difference(ours, reference);
+            if !error.is_finite() {
+                return Err(Error::invalid_argument("features", "finite numbers", format!("a difference of {error}")));
+            }
+            maps.resize(maps.len().max(map + 1), 0.0);
+            maps[map] = error.max(maps[map]);
+        }|(ours, reference)| relative_difference(ours, reference));
         maps.resize(reference.payload.tensors().count(), 0.0);
         maps = maps.iter().zip(errors).map(|(largest, error)| largest.max(error)).collect();
         masks.extend(compared_masks(model, features)?);
