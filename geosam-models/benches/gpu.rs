@@ -214,17 +214,14 @@ fn agreement(arguments: &Arguments, model: &Sam) -> Result<Value> {
     let mut masks = Vec::new();
     for (index, features) in model.encode(&chips(model, COMPARED)?)?.iter().enumerate() {
         let reference = EncodedImageFeatures::load_pt(&arguments.features(index))?;
-        let pairs = features.payload.tensors().zip(reference.payload.tensors());
-        for (map, (ours, reference)) in pairs.enumerate() {
-            let error = relative_difference(ours, reference);
+        for (map, (ours, theirs)) in features.payload.tensors().zip(reference.payload.tensors()).enumerate() {
+            let error = relative_difference(ours, theirs);
             if !error.is_finite() {
                 return Err(Error::invalid_argument("features", "finite numbers", format!("a difference of {error}")));
             }
             maps.resize(maps.len().max(map + 1), 0.0);
             maps[map] = error.max(maps[map]);
-        }|(ours, reference)| relative_difference(ours, reference));
-        maps.resize(reference.payload.tensors().count(), 0.0);
-        maps = maps.iter().zip(errors).map(|(largest, error)| largest.max(error)).collect();
+        }
         masks.extend(compared_masks(model, features)?);
     }
     let path = arguments.masks();
