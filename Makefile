@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export GEOSAM_REFERENCE_ENV ?= $(HOME)/.cache/geosam-reference
 
-.PHONY: help quickstart test full-disk check check-gpu setup parity bench install
+.PHONY: help quickstart test full-disk check check-gpu setup parity bench gpu-bench install
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -36,6 +36,9 @@ bench: setup ## Measure speed and memory, with Python geosam beside it in the sa
 	tests/parity/setup.sh
 	$(CARGO) build --locked --release --workspace --bins --bench speed
 	$(GEOSAM_REFERENCE_ENV)/bin/python benches/compare/bench.py
+
+gpu-bench: ## Pack the bench of a GPU, with PyTorch beside us, for a machine that has one
+	scripts/gpu-bench build
 
 install: setup ## Build the geosam command for this machine and put it on the PATH
 	$(CARGO) install --locked --path geosam-cli

@@ -4,8 +4,14 @@ use std::f64::consts::TAU;
 use std::path::PathBuf;
 
 use geosam_core::Result;
+use rayon::prelude::*;
 
 use crate::weights::TensorSource;
+
+/// Values of one task; an even number, as they come in pairs.
+const CHUNK: usize = 1 << 14;
+/// What the state of the generator grows by with every uniform number.
+const STEP: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// A source of random tensors: each depends on the seed, its name and its shape alone, whatever else is read.
 ///
@@ -26,15 +32,16 @@ impl RandomWeights {
     /// The values of a tensor, row-major.
     #[must_use]
     pub fn values(&self, name: &str, shape: &[usize]) -> Vec<f32> {
-        let mut normal = Normal::new(self.seed, name);
-        let count = shape.iter().product();
         let (mean, deviation, positive) = distribution(name, shape);
-        (0..count)
-            .map(|_| {
+        let mut values = vec![0.0; shape.iter().product()];
+        values.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, values)| {
+            let mut normal = Normal::new(self.seed, name).skip(chunk * CHUNK);
+            for value in values {
                 let noise = normal.next();
-                (mean + deviation * if positive { noise.abs() } else { noise }) as f32
-            })
-            .collect()
+                *value = (mean + deviation * if positive { noise.abs() } else { noise }) as f32;
+            }
+        });
+        values
     }
 }
 
@@ -97,6 +104,11 @@ impl Normal {
         Self { state, spare: None }
     }
 
+    /// Without the next `count` numbers, an even number of them: a pair takes two uniform ones.
+    fn skip(self, count: usize) -> Self {
+        Self { state: self.state.wrapping_add(STEP.wrapping_mul(count as u64)), ..self }
+    }
+
     fn next(&mut self) -> f64 {
         if let Some(spare) = self.spare.take() {
             return spare;
@@ -109,7 +121,7 @@ impl Normal {
 
     /// Uniform in (0, 1].
     fn uniform(&mut self) -> f64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        self.state = self.state.wrapping_add(STEP);
         let mut mixed = self.state;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
@@ -134,6 +146,13 @@ mod tests {
         assert_eq!(first, weights.values("a.weight", &[4, 5]));
         assert_ne!(first, weights.values("b.weight", &[4, 5]));
         assert_ne!(first, RandomWeights::new(4).values("a.weight", &[4, 5]));
+    }
+
+    #[test]
+    fn large_tensors_are_those_of_one_generator() {
+        let mut normal = Normal::new(5, "conv.weight");
+        let serial: Vec<_> = (0..2 * CHUNK + 3).map(|_| normal.next() as f32).collect();
+        assert_eq!(RandomWeights::new(5).values("conv.weight", &[serial.len(), 1]), serial);
     }
 
     #[test]
