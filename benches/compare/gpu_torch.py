@@ -27,18 +27,10 @@ import torch
 import transformers
 from torch.nn import functional
 
+from hugging_face import HIERA  # of tests/parity, packed beside this file
+
 FEWEST_SAMPLES, MOST_SAMPLES = 3, 50
 IMAGENET = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
-HIERA = {
-    "t": {"hidden_size": 96, "num_attention_heads": 1, "blocks_per_stage": [1, 2, 7, 2],
-          "global_attention_blocks": [5, 7, 9]},
-    "s": {"hidden_size": 96, "num_attention_heads": 1, "blocks_per_stage": [1, 2, 11, 2],
-          "global_attention_blocks": [7, 10, 13]},
-    "b": {"hidden_size": 112, "num_attention_heads": 2, "blocks_per_stage": [2, 3, 16, 3],
-          "global_attention_blocks": [12, 16, 20], "window_positional_embedding_background_size": [14, 14]},
-    "l": {"hidden_size": 144, "num_attention_heads": 2, "blocks_per_stage": [2, 6, 36, 4],
-          "global_attention_blocks": [23, 33, 43], "window_size_per_stage": [8, 4, 16, 8]},
-}
 VIT = {
     "sam_b": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12, "global_attn_indexes": [2, 5, 8, 11]},
     "sam_l": {"hidden_size": 1024, "num_hidden_layers": 24, "num_attention_heads": 16,

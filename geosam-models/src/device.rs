@@ -132,31 +132,25 @@ pub(crate) fn has_flash_attention(device: &Device) -> bool {
 impl DeviceChoice {
     /// The device, after a computation on it that came out right.
     pub(crate) fn open(self) -> Result<OpenDevice> {
-        match self {
-            Self::Cpu => Ok(OpenDevice::cpu(Vec::new())),
-            #[cfg(feature = "gpu")]
-            Self::Auto => Ok(gpu::first_that_works()),
-            #[cfg(not(feature = "gpu"))]
-            Self::Auto => Ok(OpenDevice::cpu(Vec::new())),
-            #[cfg(feature = "cuda")]
-            Self::Cuda(_) => gpu::open(self),
-            #[cfg(feature = "wgpu")]
-            Self::Wgpu(_) => gpu::open(self),
-            #[allow(unreachable_patterns)] // where both features are on
-            Self::Cuda(_) | Self::Wgpu(_) => Err(Error::Unsupported {
-                what: format!("device {self}"),
-                reason: format!("this build is without it; {}", self.remedy()),
-            }),
+        let (built, remedy) = match self {
+            Self::Auto | Self::Cpu => (true, ""),
+            Self::Wgpu(_) => (cfg!(feature = "wgpu"), "build with --features wgpu, or use --device cpu"),
+            Self::Cuda(_) => (
+                cfg!(feature = "cuda"),
+                "build with --features cuda, or cuda-nvrtc where a CUDA toolkit is installed, or use --device cpu",
+            ),
+        };
+        if !built {
+            let reason = format!("this build is without it; {remedy}");
+            return Err(Error::Unsupported { what: format!("device {self}"), reason });
         }
-    }
-
-    /// How to get a build that has the device.
-    #[allow(dead_code)] // where both features are on
-    fn remedy(self) -> &'static str {
+        #[cfg(feature = "gpu")]
         match self {
-            Self::Wgpu(_) => "build with --features wgpu, or use --device cpu",
-            _ => "build with --features cuda, or cuda-nvrtc where a CUDA toolkit is installed, or use --device cpu",
+            Self::Cpu => {}
+            Self::Auto => return Ok(gpu::first_that_works()),
+            Self::Cuda(_) | Self::Wgpu(_) => return gpu::open(self),
         }
+        Ok(OpenDevice::cpu(Vec::new()))
     }
 }
 

@@ -76,4 +76,17 @@ impl TinyVitConfig {
             features: 256,
         }
     }
+
+    /// As small as it can be with every kind of layer, windows that do not divide their grids, and an odd number of heads.
+    #[cfg(test)]
+    pub(crate) fn small() -> Self {
+        Self {
+            image_size: 128,
+            widths: [16, 32, 40, 64],
+            depths: [1, 1, 2, 1],
+            heads: [2, 5, 4],
+            windows: [3, 5, 3],
+            features: 256,
+        }
+    }
 }

@@ -24,22 +24,10 @@ fn device() -> DeviceChoice {
 fn families() -> [(&'static str, SamConfig); 4] {
     [
         ("sam", SamConfig::small()),
-        ("mobile", small_mobile()),
+        ("mobile", SamConfig { image_encoder: ImageEncoderConfig::Tiny(TinyVitConfig::small()) }),
         ("sam2", SamConfig::small_sam2()),
         ("sam3", SamConfig::small_sam3()),
     ]
-}
-
-fn small_mobile() -> SamConfig {
-    let config = TinyVitConfig {
-        image_size: 128,
-        widths: [16, 32, 40, 64],
-        depths: [1, 1, 2, 1],
-        heads: [2, 5, 4],
-        windows: [3, 5, 3],
-        features: 256,
-    };
-    SamConfig { image_encoder: ImageEncoderConfig::Tiny(config) }
 }
 
 fn model(config: &SamConfig, device: DeviceChoice, precision: Precision) -> Result<Sam> {

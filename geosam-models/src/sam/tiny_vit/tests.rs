@@ -6,14 +6,7 @@ const TOLERANCE: f64 = 2e-5;
 
 #[test]
 fn every_stage_agrees_with_mobile_sam() {
-    let config = TinyVitConfig {
-        image_size: 128,
-        widths: [16, 32, 40, 64],
-        depths: [1, 1, 2, 1],
-        heads: [2, 5, 4],
-        windows: [3, 5, 3],
-        features: 256,
-    };
+    let config = TinyVitConfig::small();
     let golden = Golden::open("tiny_vit_encoder.safetensors");
     let encoder = load_seeded("image_encoder", |weights| TinyViT::load(weights, &config));
     let images = input("images", [1, 3, 128, 128], 2.0);
