@@ -68,6 +68,8 @@ pub use geosam_io::{
     Resampling, VectorFormat, draw_overlay, read_points, read_prompts, set_cache_size, write_mask, write_overlay,
     write_raster, write_vector,
 };
+#[cfg(feature = "train")]
+pub use geosam_models::train;
 pub use geosam_models::{
     Checkpoint, Container, DeviceChoice, HieraConfig, ImageEncoderConfig, Layout, ModelOptions,
     PerceptionEncoderConfig, Recognised, Sam, SamConfig, TensorSource, TinyVitConfig, VitConfig, load_model, recognise,

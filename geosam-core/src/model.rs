@@ -100,7 +100,8 @@ const fn definition(
     ModelDefinition { model_id, label, model_type, filename }
 }
 
-/// Every model of the registry: Python geosam's twelve, and SAM ViT-H and MobileSAM.
+/// Every model of the registry: Python geosam's twelve, SAM ViT-H and MobileSAM, and the small model in the
+/// box.
 pub const MODEL_DEFINITIONS: &[ModelDefinition] = &[
     definition("sam_b", "SAM ViT-B", ModelType::Sam, "sam_b.pt"),
     definition("sam_l", "SAM ViT-L", ModelType::Sam, "sam_l.pt"),
@@ -116,6 +117,7 @@ pub const MODEL_DEFINITIONS: &[ModelDefinition] = &[
     definition("sam2.1_l", "SAM 2.1 large", ModelType::Sam2, "sam2.1_l.pt"),
     definition("sam3", "SAM 3", ModelType::Sam3, "sam3.pt"),
     definition("sam3.1_multiplex", "SAM 3.1 multiplex", ModelType::Sam3, "sam3.1_multiplex.pt"),
+    definition("geosam_nano", "geosam nano", ModelType::Sam2, "geosam_nano.safetensors"),
 ];
 
 impl ModelDefinition {

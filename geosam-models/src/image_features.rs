@@ -10,3 +10,14 @@ pub(crate) struct ImageFeatures {
     /// SAM 2 and 3: `[batch, features / 8, 4·grid, 4·grid]` and `[batch, features / 4, 2·grid, 2·grid]`.
     pub(crate) high_res: Option<[Tensor<4>; 2]>,
 }
+
+#[cfg(feature = "train")]
+impl ImageFeatures {
+    /// The same without the history that gradients need.
+    pub(crate) fn without_autodiff(&self) -> Self {
+        Self {
+            embedding: self.embedding.clone().without_autodiff(),
+            high_res: self.high_res.clone().map(|maps| maps.map(Tensor::without_autodiff)),
+        }
+    }
+}

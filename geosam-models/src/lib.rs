@@ -61,6 +61,8 @@ mod sam;
 mod sam2;
 mod sam3;
 mod segmenter;
+#[cfg(feature = "train")]
+pub mod train;
 mod weights;
 
 pub use checkpoint::{Checkpoint, Container, Layout, RandomWeights, Recognised, recognise, write_checkpoint};

@@ -1,9 +1,10 @@
 //! Strict loading: every module takes its tensors by name and shape, and what does not fit is reported all at once.
 
 use std::cell::RefCell;
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::path::PathBuf;
 
+use burn::module::{Param, ParamId};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use geosam_core::{Error, Precision, Result};
 
@@ -49,8 +50,26 @@ pub(crate) fn load<M>(
     device: &Device,
     build: impl FnOnce(&Weights<'_>) -> M,
 ) -> Result<M> {
+    load_over(source, &Leaves::new(), model, device, build)
+}
+
+/// Tensors that gradients are wanted of, by the name in the checkpoint, their values in one row.
+pub(crate) type Leaves = HashMap<String, Tensor<1>>;
+
+/// [`load`] with `leaves` in the place of the source's tensors: what is built depends on them, and gradients of what it
+/// computes are gradients of theirs.
+///
+/// # Errors
+/// As [`load`].
+pub(crate) fn load_over<M>(
+    source: &dyn TensorSource,
+    leaves: &Leaves,
+    model: &str,
+    device: &Device,
+    build: impl FnOnce(&Weights<'_>) -> M,
+) -> Result<M> {
     let log = RefCell::new(Log::default());
-    let module = build(&Weights { source, prefix: String::new(), device, layout: None, log: &log });
+    let module = build(&Weights { source, leaves, prefix: String::new(), device, layout: None, log: &log });
     let mut log = log.into_inner();
     if let Some(failure) = log.failure {
         return Err(failure);
@@ -67,6 +86,12 @@ pub(crate) fn load<M>(
     }
 }
 
+/// A parameter with this value. Unlike burn's own constructor it leaves the value what it is, also where that was computed
+/// from [`Leaves`].
+pub(crate) fn parameter<const D: usize>(value: Tensor<D>) -> Param<Tensor<D>> {
+    Param::initialized(ParamId::new(), value)
+}
+
 /// The name of a tensor that is there, and what the source calls it.
 fn both_names(source: &dyn TensorSource, name: &str) -> String {
     match source.stored_name(name) {
@@ -79,6 +104,7 @@ fn both_names(source: &dyn TensorSource, name: &str) -> String {
 #[derive(Clone, Debug)]
 pub(crate) struct Weights<'a> {
     source: &'a dyn TensorSource,
+    leaves: &'a Leaves,
     prefix: String,
     device: &'a Device,
     layout: Option<Precision>,
@@ -115,12 +141,17 @@ impl<'a> Weights<'a> {
 
     /// [`Weights::tensor`] of another type of numbers, converted before it goes to the device.
     pub(crate) fn tensor_of_type<const D: usize>(&self, name: &str, shape: [usize; D], dtype: DType) -> Tensor<D> {
+        let qualified = self.qualified(name);
+        if let Some(leaf) = self.leaves.get(&qualified) {
+            self.log.borrow_mut().used.insert(qualified);
+            return leaf.clone().reshape(shape);
+        }
         let data = TensorData::new(self.values(name, &shape), shape);
         let data = if dtype == DType::F32 { data } else { data.convert_dtype(dtype) };
         Tensor::from_data(data, (self.device, dtype))
     }
 
-    /// Values of tensor `name`, row-major, for constants that are folded while loading.
+    /// Values of tensor `name` of the source, row-major, for constants that are folded while loading.
     pub(crate) fn values(&self, name: &str, shape: &[usize]) -> Vec<f32> {
         let name = self.qualified(name);
         let zeros = || vec![0.0; shape.iter().product()];

@@ -131,6 +131,7 @@ pub(super) fn identify(path: &Path, family: Family, index: &TensorIndex<'_>) -> 
                 (96, 16) => format!("sam{version}_s"),
                 (112, 24) => format!("sam{version}_b"),
                 (144, 48) => format!("sam{version}_l"),
+                (32, 8) => "geosam_nano".to_string(),
                 _ => format!("sam{version}_hiera_{width}x{depth}"),
             };
             let description = format!("SAM {version} of width {width} and depth {depth}");

@@ -13,7 +13,7 @@ use crate::kernels::{self, Upscaling};
 use crate::nn::{Activation, LayerNorm, Linear, PixelSplit, assert_shape, nest, nest_twice, unnest_twice};
 use crate::profile;
 use crate::runtime_panic::read;
-use crate::weights::Weights;
+use crate::weights::{Weights, parameter};
 
 /// One mask for an unambiguous prompt and three for an ambiguous one.
 const MASK_TOKENS: usize = 4;
@@ -77,7 +77,7 @@ pub(crate) struct MaskDecoder {
 impl MaskDecoder {
     pub(crate) fn load(weights: &Weights<'_>, config: TwoWayTransformerConfig, generation: Generation) -> Self {
         let width = config.embedding_dim;
-        let token = |name, count| Param::from_tensor(weights.tensor(name, [count, width]));
+        let token = |name, count| parameter(weights.tensor(name, [count, width]));
         let hypernetwork = |index| {
             TokenHead::load(&weights.scope(format_args!("output_hypernetworks_mlps.{index}")), width, width / 8)
         };
@@ -110,21 +110,8 @@ impl MaskDecoder {
         sparse: Tensor<3>,
         multimask: bool,
     ) -> DecodedMasks {
-        assert_eq!(high_res.is_some(), self.generation == Generation::Sam2, "only SAM 2 has high-resolution features");
-        let (tokens, image) = self.transformer.forward(image, self.tokens(sparse));
-        let [batch, _, _] = tokens.dims();
-        let token = |index: usize| tokens.clone().slice([0..batch, index..index + 1]);
-        let first = usize::from(self.obj_score_token.is_some());
-        let filter = |mask: usize| self.output_hypernetworks_mlps[mask].forward(token(first + 1 + mask));
-        let filters = Tensor::cat((0..MASK_TOKENS).map(filter).collect(), 1);
-        let scores = self.iou_prediction_head.forward(token(first)).squeeze_dim::<2>(1);
-        let scores = match self.generation {
-            Generation::Sam => scores,
-            Generation::Sam2 => activation::sigmoid(scores),
-        };
-
-        let logits = self.output_upscaling.forward(image, filters, high_res);
-        let [_, pixels, _] = logits.dims();
+        let (logits, scores) = self.all_masks(image, high_res, sparse);
+        let [batch, pixels, _] = logits.dims();
         let chosen = |row: usize, first: usize, count: usize| {
             let masks = first..first + count;
             (
@@ -141,6 +128,32 @@ impl MaskDecoder {
             }
         };
         DecodedMasks { logits: unnest_twice(Tensor::cat(logits, 0)), scores: Tensor::cat(scores, 0) }
+    }
+
+    /// Logits and predicted IoU of all masks, the one for unambiguous prompts first.
+    ///
+    /// # Shapes
+    /// - image, sparse: as [`MaskDecoder::forward`]
+    /// - output: `[batch, 16·grid², 4]`, pixels nested as [`PixelSplit`] makes them, and `[batch, 4]`
+    pub(crate) fn all_masks(
+        &self,
+        image: &ImageTokens,
+        high_res: Option<&HighResTokens>,
+        sparse: Tensor<3>,
+    ) -> (Tensor<3>, Tensor<2>) {
+        assert_eq!(high_res.is_some(), self.generation == Generation::Sam2, "only SAM 2 has high-resolution features");
+        let (tokens, image) = self.transformer.forward(image, self.tokens(sparse));
+        let [batch, _, _] = tokens.dims();
+        let token = |index: usize| tokens.clone().slice([0..batch, index..index + 1]);
+        let first = usize::from(self.obj_score_token.is_some());
+        let filter = |mask: usize| self.output_hypernetworks_mlps[mask].forward(token(first + 1 + mask));
+        let filters = Tensor::cat((0..MASK_TOKENS).map(filter).collect(), 1);
+        let scores = self.iou_prediction_head.forward(token(first)).squeeze_dim::<2>(1);
+        let scores = match self.generation {
+            Generation::Sam => scores,
+            Generation::Sam2 => activation::sigmoid(scores),
+        };
+        (self.output_upscaling.forward(image, filters, high_res), scores)
     }
 
     /// The tokens that gather the answer, then those of the prompt.

@@ -9,7 +9,7 @@ use burn::tensor::{DType, Int, Tensor, TensorData};
 use geosam_core::{Label, PixelPoint};
 
 use crate::nn::{Activation, Conv2d, Conv2dConfig, LayerNorm2d, assert_shape};
-use crate::weights::Weights;
+use crate::weights::{Weights, parameter};
 
 /// Epsilon of the norms over a mask's channels.
 const EPSILON: f64 = 1e-6;
@@ -66,9 +66,9 @@ impl PromptEncoder {
         let embeddings = names.map(|name| weights.tensor(&name, [1, width])).collect();
         Self {
             pe_layer: PositionEmbeddingRandom::load(&weights.scope("pe_layer"), width),
-            point_embeddings: Param::from_tensor(Tensor::cat(embeddings, 0)),
+            point_embeddings: parameter(Tensor::cat(embeddings, 0)),
             mask_downscaling: MaskDownscaling::load(&weights.scope("mask_downscaling"), width),
-            no_mask_embed: Param::from_tensor(weights.tensor("no_mask_embed.weight", [1, width])),
+            no_mask_embed: parameter(weights.tensor("no_mask_embed.weight", [1, width])),
             image_size,
         }
     }
@@ -142,7 +142,7 @@ struct PositionEmbeddingRandom {
 impl PositionEmbeddingRandom {
     fn load(weights: &Weights<'_>, width: usize) -> Self {
         let matrix = weights.tensor("positional_encoding_gaussian_matrix", [2, width / 2]);
-        Self { positional_encoding_gaussian_matrix: Param::from_tensor(matrix).set_require_grad(false) }
+        Self { positional_encoding_gaussian_matrix: parameter(matrix).set_require_grad(false) }
     }
 
     /// # Shapes

@@ -30,9 +30,9 @@ impl TwoWayTransformerConfig {
     /// Heads of the published models. Cross-attention has half the width, so the width is a multiple of twice as many.
     pub(crate) const HEADS: usize = 8;
 
-    /// Two layers, as in every published model.
+    /// Two layers and a perceptron of eight times the width, as in every published model.
     pub(crate) const fn published(embedding_dim: usize, mlp_layers: [&'static str; 2]) -> Self {
-        Self { depth: 2, embedding_dim, num_heads: Self::HEADS, mlp_dim: 2048, mlp_layers }
+        Self { depth: 2, embedding_dim, num_heads: Self::HEADS, mlp_dim: 8 * embedding_dim, mlp_layers }
     }
 }
 

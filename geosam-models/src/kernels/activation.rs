@@ -6,6 +6,8 @@ use rayon::prelude::*;
 
 use super::buffer::{self, Buffer};
 use super::cast::in_type;
+#[cfg(feature = "train")]
+use super::differentiable;
 use super::simd::{exp, polynomial, vectorised};
 use crate::nn::Activation;
 
@@ -17,7 +19,7 @@ const CHUNK: usize = 1 << 14;
 /// # Shapes
 /// - x: any; output: the same
 pub(crate) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    let Some(input) = Buffer::of(&x) else { return activation::gelu(x) };
+    let Some(input) = Buffer::of(&x) else { return gelu_by_operators(x) };
     let input = input.values();
     let mut output = buffer::zeroed(input.len());
     output.par_chunks_mut(CHUNK).zip(input.par_chunks(CHUNK)).for_each(|(output, input)| {
@@ -31,6 +33,14 @@ pub(crate) fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
         );
     });
     buffer::tensor(output, x.dims())
+}
+
+fn gelu_by_operators<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    #[cfg(feature = "train")]
+    if let Some(y) = differentiable::gelu(&x) {
+        return y;
+    }
+    activation::gelu(x)
 }
 
 /// Applies an activation where the values lie. To be called within [`vectorised`].
@@ -47,17 +57,27 @@ pub(super) fn activate(values: &mut [f32], activation: Option<Activation>) {
 pub(super) fn activate_by_operators<const D: usize>(x: Tensor<D>, activation: Option<Activation>) -> Tensor<D> {
     let dtype = x.dtype();
     match activation {
-        Some(Activation::Gelu) => in_type(activation::gelu(in_type(x, DType::F32)), dtype),
+        Some(Activation::Gelu) => in_type(gelu_by_operators(in_type(x, DType::F32)), dtype),
         Some(Activation::Relu) => activation::relu(x),
         None => x,
     }
 }
 
 #[inline(always)]
-fn gelu_of(x: f32) -> f32 {
+pub(super) fn gelu_of(x: f32) -> f32 {
     let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
     let tail = 0.5 * x * erfc(z);
     if x < 0.0 { tail } else { x - tail }
+}
+
+/// Slope of [`gelu_of`]: Φ(x) + x φ(x).
+#[cfg(feature = "train")]
+#[inline(always)]
+pub(super) fn gelu_slope(x: f32) -> f32 {
+    let z = x.abs() * std::f32::consts::FRAC_1_SQRT_2;
+    let tail = 0.5 * erfc(z);
+    let density = exp(-z * z) * (0.5 * std::f32::consts::FRAC_1_SQRT_2 * std::f32::consts::FRAC_2_SQRT_PI);
+    (if x < 0.0 { tail } else { 1.0 - tail }) + x * density
 }
 
 /// 1 - erf(z) for z ≥ 0: exp(-z²) t P(t), t = 1 / (1 + p z), with P fitted to a relative error of 2.4e-8.

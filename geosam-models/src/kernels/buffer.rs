@@ -10,7 +10,11 @@ pub(super) struct Buffer(FlexTensor);
 impl Buffer {
     /// `None` for other devices and types, and for tensors that record gradients. Copies what is not row-major.
     pub(super) fn of<const D: usize>(x: &Tensor<D>) -> Option<Self> {
-        let tensor = x.clone().try_into_primitive::<Flex>().ok()?;
+        Self::of_primitive(x.clone().try_into_primitive::<Flex>().ok()?)
+    }
+
+    /// `None` of other types than `f32`.
+    pub(super) fn of_primitive(tensor: FlexTensor) -> Option<Self> {
         (tensor.dtype() == DType::F32).then(|| Self(tensor.to_contiguous()))
     }
 
@@ -84,6 +88,11 @@ fn advise_large_pages(_: &[f32]) {}
 
 /// A tensor of the Flex backend that takes over `values`.
 pub(super) fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
-    let layout = Layout::contiguous(Shape::new(shape));
-    Tensor::from_primitive::<Flex>(FlexTensor::new(Bytes::from_elems(values), layout, DType::F32))
+    Tensor::from_primitive::<Flex>(primitive(values, &shape))
+}
+
+/// What [`tensor`] holds.
+pub(super) fn primitive(values: Vec<f32>, shape: &[usize]) -> FlexTensor {
+    let layout = Layout::contiguous(Shape::from(shape.to_vec()));
+    FlexTensor::new(Bytes::from_elems(values), layout, DType::F32)
 }

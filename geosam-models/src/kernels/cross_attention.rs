@@ -6,7 +6,7 @@
 //! the first. Besides the products there are a sum, a softmax and a norm for every image token, and 3 KiB of memory traffic at a
 //! width of 256.
 
-use burn::tensor::{Tensor, activation};
+use burn::tensor::Tensor;
 use rayon::prelude::*;
 
 use super::affine::{Affine, RowAffine};
@@ -15,7 +15,7 @@ use super::matmul::{Matrix, Threads, add_transposed_matmul, matmul};
 use super::norm::{Norm, RowNorm};
 use super::rows::{Chunks, Scratch};
 use super::simd::{exp, vectorised};
-use super::softmax::softmax_rows;
+use super::softmax::{softmax_by_operators, softmax_rows};
 use crate::nn::assert_shape;
 
 /// Image tokens of a chunk: half a mebibyte with their positions at a width of 256.
@@ -44,7 +44,7 @@ pub(crate) fn attend_to_image(queries: Tensor<3>, x: Tensor<3>, position: Tensor
     let q = Buffer::of(&queries.clone().transpose());
     let (Some(q), Some(values), Some(positions)) = (q, Buffer::of(&x), Buffer::of(&position)) else {
         let keys = x.clone() + position;
-        return activation::softmax(queries.matmul(keys.transpose()), 2).matmul(x);
+        return softmax_by_operators(queries.matmul(keys.transpose())).matmul(x);
     };
     let q = Matrix::new(q.values(), count);
     let chunks = values.values().par_chunks(TOKENS * width).zip(positions.values().par_chunks(TOKENS * width));
@@ -80,7 +80,7 @@ pub(crate) fn attend_to_projected_image(queries: Tensor<4>, image: &ProjectedIma
     let (Some(q), Some(keys), Some(values), 1) = parts else {
         let keys = image.keys.clone().reshape([1, heads, head, tokens]);
         let values = image.values.clone().reshape([1, tokens, heads, head]).swap_dims(1, 2);
-        return activation::softmax(queries.matmul(keys), 3).matmul(values);
+        return softmax_by_operators(queries.matmul(keys)).matmul(values);
     };
     let mut output = buffer::zeroed(width * count);
     output.par_chunks_mut(count * head).enumerate().for_each_init(Scratch::default, |scratch, (index, output)| {
@@ -137,7 +137,7 @@ pub(crate) fn attend_to_prompt(x: Tensor<3>, queries: Queries, attention: Attent
             Queries::Projected(queries) => queries,
         });
         let [_, _, folded] = logits.dims();
-        let weights = activation::softmax(logits.reshape([1, tokens, heads, folded / heads]), 3);
+        let weights = softmax_by_operators(logits.reshape([1, tokens, heads, folded / heads]));
         return norm.by_operators(x + unfolding.by_operators(weights.reshape([1, tokens, folded])));
     };
     let norm = RowNorm::of(&norm).expect("the norm is where the tokens are");
@@ -268,6 +268,8 @@ impl Found {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::activation;
+
     use super::*;
     use crate::golden::{input, relative_error};
 

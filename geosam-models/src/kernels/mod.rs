@@ -11,6 +11,8 @@ mod buffer;
 mod cast;
 mod cross_attention;
 mod depthwise_conv;
+#[cfg(feature = "train")]
+mod differentiable;
 mod few_rows;
 mod inverted_bottleneck;
 mod linear;

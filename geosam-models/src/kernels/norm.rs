@@ -4,6 +4,8 @@ use burn::tensor::{DType, Tensor, module};
 
 use super::buffer::Buffer;
 use super::cast::in_type;
+#[cfg(feature = "train")]
+use super::differentiable;
 use super::simd::{LANES, vectorised};
 
 /// What kernels normalise rows with before they use them: weight and bias `[width]`.
@@ -16,7 +18,11 @@ pub(crate) struct Norm {
 
 impl Norm {
     /// In f32, of whatever type.
-    pub(super) fn by_operators<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+    pub(crate) fn by_operators<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
+        #[cfg(feature = "train")]
+        if let Some(y) = differentiable::layer_norm(&x, &self) {
+            return y;
+        }
         module::layer_norm(in_type(x, DType::F32), self.weight, Some(self.bias), self.epsilon)
     }
 }
@@ -30,8 +36,24 @@ pub(super) struct RowNorm {
 
 impl RowNorm {
     pub(super) fn of(norm: &Norm) -> Option<Self> {
-        let (weight, bias) = (Buffer::of(&norm.weight)?, Buffer::of(&norm.bias)?);
-        Some(Self { weight, bias, epsilon: norm.epsilon as f32 })
+        Some(Self::new(Buffer::of(&norm.weight)?, Buffer::of(&norm.bias)?, norm.epsilon))
+    }
+
+    pub(super) fn new(weight: Buffer, bias: Buffer, epsilon: f64) -> Self {
+        Self { weight, bias, epsilon: epsilon as f32 }
+    }
+
+    #[cfg(feature = "train")]
+    pub(super) fn weight(&self) -> &[f32] {
+        self.weight.values()
+    }
+
+    /// Of a row.
+    #[inline(always)]
+    pub(super) fn statistics(&self, row: &[f32]) -> RowStatistics {
+        let mean = sum(row, |x| x) / row.len() as f32;
+        let variance = sum(row, |x| (x - mean) * (x - mean)) / row.len() as f32;
+        RowStatistics { mean, scale: (variance + self.epsilon).sqrt().recip() }
     }
 
     /// Normalises whole rows of `input` into `output`.
@@ -42,9 +64,7 @@ impl RowNorm {
             #[inline(always)]
             || {
                 for (output, input) in output.chunks_exact_mut(width).zip(input.chunks_exact(width)) {
-                    let mean = sum(input, |x| x) / width as f32;
-                    let variance = sum(input, |x| (x - mean) * (x - mean)) / width as f32;
-                    let scale = (variance + self.epsilon).sqrt().recip();
+                    let RowStatistics { mean, scale } = self.statistics(input);
                     for ((y, x), (weight, bias)) in output.iter_mut().zip(input).zip(weight.iter().zip(bias)) {
                         *y = (x - mean) * scale * weight + bias;
                     }
@@ -52,6 +72,13 @@ impl RowNorm {
             },
         );
     }
+}
+
+/// What a row is normalised with.
+pub(super) struct RowStatistics {
+    pub(super) mean: f32,
+    /// One over the standard deviation.
+    pub(super) scale: f32,
 }
 
 #[inline(always)]

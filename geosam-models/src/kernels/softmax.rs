@@ -5,6 +5,8 @@ use burn::tensor::{Tensor, activation};
 use rayon::prelude::*;
 
 use super::buffer::{self, Buffer};
+#[cfg(feature = "train")]
+use super::differentiable;
 use super::simd::{LANES, exp, exp_and_sum, max, vectorised};
 
 /// Values of one task, or a row where that is longer.
@@ -15,11 +17,20 @@ const CHUNK: usize = 1 << 14;
 /// # Shapes
 /// - x: `[.., width]`, width at least 1; output: the same
 pub(crate) fn softmax<const D: usize>(x: Tensor<D>) -> Tensor<D> {
-    let Some(input) = Buffer::of(&x) else { return activation::softmax(x, D - 1) };
+    let Some(input) = Buffer::of(&x) else { return softmax_by_operators(x) };
     let width = x.dims()[D - 1];
     let mut output = input.values().to_vec();
     output.par_chunks_mut((CHUNK / width).max(1) * width).for_each(|rows| softmax_rows(rows, width));
     buffer::tensor(output, x.dims())
+}
+
+/// The same with burn's operator, or under autodiff with its gradient.
+pub(super) fn softmax_by_operators<const D: usize>(x: Tensor<D>) -> Tensor<D> {
+    #[cfg(feature = "train")]
+    if let Some(y) = differentiable::softmax(&x) {
+        return y;
+    }
+    activation::softmax(x, D - 1)
 }
 
 /// Softmax of rows where they lie, on one core.

@@ -6,7 +6,7 @@ use burn::tensor::{Tensor, module};
 
 use super::{Linear, assert_shape};
 use crate::profile;
-use crate::weights::Weights;
+use crate::weights::{Weights, parameter};
 
 /// Geometry of a [`Conv2d`].
 #[derive(Clone, Copy, Debug)]
@@ -51,7 +51,7 @@ impl Conv2d {
     }
 
     fn new(weight: Tensor<4>, bias: Tensor<1>, config: Conv2dConfig) -> Self {
-        Self { weight: Param::from_tensor(weight), bias: Param::from_tensor(bias), config }
+        Self { weight: parameter(weight), bias: parameter(bias), config }
     }
 
     /// This with more bias, `[outputs]`.

@@ -6,7 +6,7 @@ use burn::tensor::{Tensor, module};
 use super::assert_shape;
 use crate::kernels::Norm;
 use crate::profile;
-use crate::weights::Weights;
+use crate::weights::{Weights, parameter};
 
 /// Normalises the last axis to zero mean and unit (biased) variance, then scales and shifts.
 #[derive(Module, Debug)]
@@ -19,8 +19,8 @@ pub(crate) struct LayerNorm {
 impl LayerNorm {
     pub(crate) fn load(weights: &Weights<'_>, width: usize, epsilon: f64) -> Self {
         Self {
-            weight: Param::from_tensor(weights.tensor("weight", [width])),
-            bias: Param::from_tensor(weights.tensor("bias", [width])),
+            weight: parameter(weights.tensor("weight", [width])),
+            bias: parameter(weights.tensor("bias", [width])),
             epsilon,
         }
     }
@@ -34,10 +34,9 @@ impl LayerNorm {
     /// - x: `[.., width]`
     /// - output: the same
     pub(crate) fn forward<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
-        let weight = self.weight.val();
-        let [width] = weight.dims();
+        let [width] = self.weight.dims();
         assert_shape!(x, [.., width]);
-        let run = || module::layer_norm(x, weight, Some(self.bias.val()), self.epsilon);
+        let run = || self.fused().by_operators(x);
         profile::operator(|| (format!("layer norm {width}"), 0.0), run)
     }
 }
@@ -53,8 +52,8 @@ pub(crate) struct LayerNorm2d {
 impl LayerNorm2d {
     pub(crate) fn load(weights: &Weights<'_>, channels: usize, epsilon: f64) -> Self {
         Self {
-            weight: Param::from_tensor(weights.tensor("weight", [channels])),
-            bias: Param::from_tensor(weights.tensor("bias", [channels])),
+            weight: parameter(weights.tensor("weight", [channels])),
+            bias: parameter(weights.tensor("bias", [channels])),
             epsilon,
         }
     }

@@ -8,7 +8,7 @@ use super::{Activation, LayerNorm, assert_shape};
 use crate::device::{dtype, is_cpu};
 use crate::kernels::{self, Affine, PackedMatrix, Weight};
 use crate::profile;
-use crate::weights::Weights;
+use crate::weights::{Weights, parameter};
 
 /// `y = x Wᵀ + b`.
 #[derive(Module, Debug)]
@@ -39,19 +39,19 @@ impl Linear {
 
     /// From tensors as in PyTorch, `[outputs, inputs]` and `[outputs]`.
     pub(crate) fn new(weight: Tensor<2>, bias: Tensor<1>) -> Self {
-        Self { weight: Param::from_tensor(weight), packed: None, bias: Param::from_tensor(bias) }
+        Self { weight: parameter(weight), packed: None, bias: parameter(bias) }
     }
 
     /// Laid out for products in f32 with many rows.
     pub(crate) fn by_columns(self) -> Self {
-        Self { weight: Param::from_tensor(kernels::by_columns(self.weight.val())), ..self }
+        Self { weight: parameter(kernels::by_columns(self.weight.val())), ..self }
     }
 
     fn packed(self) -> Self {
         let weight = self.weight.val();
         let [outputs, _] = weight.dims();
         let packed = Some(kernels::pack(&weight));
-        Self { weight: Param::from_tensor(Tensor::empty([outputs, 0], &weight.device())), packed, bias: self.bias }
+        Self { weight: parameter(Tensor::empty([outputs, 0], &weight.device())), packed, bias: self.bias }
     }
 
     /// Outputs and inputs.

@@ -6,7 +6,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 use crate::kernels::{self, Depthwise};
 use crate::nn::{Conv2dConfig, Linear, assert_shape};
 use crate::profile;
-use crate::weights::Weights;
+use crate::weights::{Weights, parameter};
 
 const EPSILON: f32 = 1e-5;
 
@@ -49,7 +49,7 @@ impl DepthwiseConv {
     pub(super) fn load(weights: &Weights<'_>, channels: usize, stride: usize) -> Self {
         let config = Conv2dConfig { groups: channels, ..Conv2dConfig::new([channels, channels], 3) };
         let (weight, bias) = load_conv_bn(weights, config);
-        Self { weight: Param::from_tensor(weight), bias: Param::from_tensor(bias), stride }
+        Self { weight: parameter(weight), bias: parameter(bias), stride }
     }
 
     /// # Shapes

@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 use super::config::VitConfig;
 use super::neck::Neck;
 use crate::nn::{Activation, Attention, AttentionPosition, LayerNorm, Mlp, PatchEmbed, RelativePosition, VitBlock};
-use crate::weights::Weights;
+use crate::weights::{Weights, parameter};
 
 /// Epsilon of the layer norms.
 const EPSILON: f64 = 1e-6;
@@ -33,7 +33,7 @@ impl ImageEncoderViT {
         };
         Self {
             patch_embed: PatchEmbed::load(&weights.scope("patch_embed"), patch, width, true),
-            pos_embed: Param::from_tensor(weights.tensor("pos_embed", [1, grid, grid, width])),
+            pos_embed: parameter(weights.tensor("pos_embed", [1, grid, grid, width])),
             blocks: (0..depth).map(block).collect(),
             neck: Neck::load(&weights.scope("neck"), width, config.features),
         }
@@ -52,7 +52,7 @@ impl ImageEncoderViT {
 /// The block's tensors, in SAM's names.
 fn load_block(weights: &Weights<'_>, width: usize, heads: usize, window: usize) -> VitBlock {
     let attn = weights.scope("attn");
-    let table = |name| Param::from_tensor(attn.tensor(name, [2 * window - 1, width / heads]));
+    let table = |name| parameter(attn.tensor(name, [2 * window - 1, width / heads]));
     let position = RelativePosition { rel_pos_h: table("rel_pos_h"), rel_pos_w: table("rel_pos_w") };
     let mlp = weights.scope("mlp");
     VitBlock {

@@ -11,7 +11,7 @@ use super::neck::Neck;
 use super::token_conv::TokenConv;
 use crate::kernels::{self, Layout, Position, QkvOrder, WindowAttention};
 use crate::nn::{self, Activation, Conv2dConfig, LayerNorm, Linear};
-use crate::weights::Weights;
+use crate::weights::{Weights, parameter};
 
 /// A convolutional stem and stage, then three stages of windowed attention.
 #[derive(Module, Debug)]
@@ -241,7 +241,7 @@ impl Attention {
             norm: LayerNorm::load(&weights.scope("norm"), width, NORM_EPSILON),
             qkv: Linear::load(&weights.scope("qkv"), width, 3 * width),
             proj: Linear::load(&weights.scope("proj"), width, width),
-            attention_biases: Param::from_tensor(Tensor::from_data(biases, (weights.device(), DType::F32))),
+            attention_biases: parameter(Tensor::from_data(biases, (weights.device(), DType::F32))),
             window,
         }
     }

@@ -50,6 +50,18 @@ impl HieraConfig {
         Self { windows: [8, 4, 16, 8], ..Self::of_sizes(144, 2, [2, 6, 36, 4], [23, 33, 43]) }
     }
 
+    /// 1.7 million parameters, on images of 512 × 512 pixels, with features of 128 channels.
+    #[must_use]
+    pub fn nano() -> Self {
+        Self {
+            image_size: 512,
+            windows: [8, 4, 16, 8],
+            global_attention: vec![5, 7],
+            features: 128,
+            ..Self::of_sizes(32, 1, [1, 2, 4, 1], [0; 3])
+        }
+    }
+
     fn of_sizes(width: usize, heads: usize, depths: [usize; 4], global_attention: [usize; 3]) -> Self {
         Self {
             image_size: 1024,
@@ -81,7 +93,7 @@ impl HieraConfig {
 
     /// Every architecture that there are checkpoints of, to be recognised by their tensors' shapes.
     pub(crate) fn known() -> impl Iterator<Item = Self> {
-        Self::published().into_iter().chain([Self::miniature()])
+        Self::published().into_iter().chain([Self::nano(), Self::miniature()])
     }
 
     /// Those with published weights.

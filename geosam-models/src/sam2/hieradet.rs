@@ -3,13 +3,13 @@
 //! Upstream: `sam2/modeling/backbones/hieradet.py`. Images are channels-last throughout.
 
 use burn::module::{Module, Param};
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::config::HieraConfig;
 use crate::kernels::{self, Patches, Position, QkvOrder, WindowAttention};
 use crate::nn::{Activation, LayerNorm, Linear, Mlp, PatchEmbed};
 use crate::profile;
-use crate::weights::Weights;
+use crate::weights::{Weights, parameter};
 
 /// Epsilon of the layer norms.
 const EPSILON: f64 = 1e-6;
@@ -24,7 +24,7 @@ const POSITION_WINDOW: usize = 8;
 #[derive(Module, Debug)]
 pub(super) struct Hiera {
     patch_embed: PatchEmbed,
-    /// `pos_embed`, stretched, and `pos_embed_window`, repeated: `[1, grid, grid, width]`.
+    /// `[1, grid, grid, width]`, see [`position`].
     position: Param<Tensor<4>>,
     blocks: Vec<MultiScaleBlock>,
     /// The last block of each stage.
@@ -45,7 +45,7 @@ impl Hiera {
         });
         Self {
             patch_embed: PatchEmbed::load_overlapping(&weights.scope("patch_embed"), stem, config.width, true),
-            position: Param::from_tensor(position(weights, config, grid)),
+            position: parameter(position(weights, config, grid)),
             blocks: blocks.iter().enumerate().map(load).collect(),
             stage_ends: ends.collect(),
         }
@@ -186,40 +186,46 @@ impl MultiScaleAttention {
     }
 }
 
-/// The code of every token's place.
+/// The code of every token's place: `pos_embed` stretched over the grid, and `pos_embed_window` repeated.
 ///
 /// # Shapes
 /// - output: `[1, grid, grid, width]`
 fn position(weights: &Weights<'_>, config: &HieraConfig, grid: usize) -> Tensor<4> {
     let HieraConfig { width, position_grid: side, .. } = *config;
-    let table = weights.values("pos_embed", &[1, width, side, side]);
-    let window = weights.values("pos_embed_window", &[1, width, POSITION_WINDOW, POSITION_WINDOW]);
-    let mut code = vec![0.0; grid * grid * width];
-    for channel in 0..width {
-        let stretched = stretch(&table[channel * side * side..][..side * side], side, grid);
-        let window = &window[channel * POSITION_WINDOW.pow(2)..][..POSITION_WINDOW.pow(2)];
-        for (place, stretched) in stretched.into_iter().enumerate() {
-            let [row, column] = [place / grid, place % grid].map(|at| at % POSITION_WINDOW);
-            code[place * width + channel] = stretched + window[row * POSITION_WINDOW + column];
-        }
-    }
-    Tensor::from_data(TensorData::new(code, [1, grid, grid, width]), (weights.device(), DType::F32))
+    let table = weights.tensor("pos_embed", [1, width, side, side]);
+    let window = weights.tensor("pos_embed_window", [1, width, POSITION_WINDOW, POSITION_WINDOW]);
+    let stretched = stretched(table, grid).permute([0, 2, 3, 1]);
+    let windows = grid / POSITION_WINDOW;
+    let window = window.permute([0, 2, 3, 1]).reshape([1, POSITION_WINDOW, 1, POSITION_WINDOW, width]);
+    let repeated = window.expand([windows, POSITION_WINDOW, windows, POSITION_WINDOW, width]);
+    stretched + repeated.reshape([1, grid, grid, width])
 }
 
-/// Bicubic interpolation of a square table as PyTorch does it: a = -0.75, cell centres at half integers, no
-/// antialiasing, and the border repeated beyond the edge.
-fn stretch(table: &[f32], side: usize, target: usize) -> Vec<f32> {
-    let taps: Vec<_> = (0..target).map(|index| taps(index, side, target)).collect();
-    let mut stretched = Vec::with_capacity(target * target);
-    for (rows, row_weights) in &taps {
-        for (columns, column_weights) in &taps {
-            let along_row = |row: usize| -> f32 {
-                columns.iter().zip(column_weights).map(|(column, weight)| weight * table[row * side + column]).sum()
-            };
-            stretched.push(rows.iter().zip(row_weights).map(|(row, weight)| weight * along_row(*row)).sum());
+/// Bicubic interpolation of square tables as PyTorch does it: a = -0.75, cell centres at half integers, no antialiasing, and
+/// the border repeated beyond the edge.
+///
+/// # Shapes
+/// - tables: `[1, tables, side, side]`
+/// - output: `[1, tables, target, target]`
+fn stretched(tables: Tensor<4>, target: usize) -> Tensor<4> {
+    let [_, _, _, side] = tables.dims();
+    let along_axis = interpolation(side, target, &tables.device()).unsqueeze::<4>();
+    along_axis.clone().matmul(tables).matmul(along_axis.transpose())
+}
+
+/// What each of `target` cells takes from each of `side` ones.
+///
+/// # Shapes
+/// - output: `[target, side]`
+fn interpolation(side: usize, target: usize, device: &Device) -> Tensor<2> {
+    let mut matrix = vec![0.0; target * side];
+    for index in 0..target {
+        let (cells, weights) = taps(index, side, target);
+        for (cell, weight) in cells.into_iter().zip(weights) {
+            matrix[index * side + cell] += weight;
         }
     }
-    stretched
+    Tensor::from_data(TensorData::new(matrix, [target, side]), (device, DType::F32))
 }
 
 /// Four cells around a target cell, and their weights.

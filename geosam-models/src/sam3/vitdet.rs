@@ -7,7 +7,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 
 use super::config::PerceptionEncoderConfig;
 use crate::nn::{Activation, Attention, AttentionPosition, LayerNorm, Mlp, PatchEmbed, RotaryPosition, VitBlock};
-use crate::weights::Weights;
+use crate::weights::{Weights, parameter};
 
 /// Epsilon of the layer norms; those of SAM and SAM 2 have 1e-6.
 const EPSILON: f64 = 1e-5;
@@ -39,7 +39,7 @@ impl ViT {
         };
         Self {
             patch_embed: PatchEmbed::load(&weights.scope("patch_embed"), patch, width, false),
-            position: Param::from_tensor(position(weights, config, grid)),
+            position: parameter(position(weights, config, grid)),
             ln_pre: LayerNorm::load(&weights.scope("ln_pre"), width, EPSILON),
             blocks: (0..depth).map(block).collect(),
         }
@@ -96,7 +96,7 @@ fn rotary(side: usize, head: usize, scale: f64, device: &Device) -> RotaryPositi
     let table = |of: fn(f64) -> f64| {
         let values: Vec<f32> = angles.clone().map(|angle| of(angle) as f32).collect();
         let tensor = Tensor::from_data(TensorData::new(values, [side * side, head / 2]), (device, DType::F32));
-        Param::from_tensor(tensor).set_require_grad(false)
+        parameter(tensor).set_require_grad(false)
     };
     RotaryPosition { cos: table(f64::cos), sin: table(f64::sin) }
 }

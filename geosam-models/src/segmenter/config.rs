@@ -45,6 +45,12 @@ impl SamConfig {
         Self { image_encoder: ImageEncoderConfig::Tiny(TinyVitConfig::mobile()) }
     }
 
+    /// `geosam_nano`: a SAM 2 small enough to be part of this crate.
+    #[must_use]
+    pub fn nano() -> Self {
+        Self { image_encoder: ImageEncoderConfig::Hiera(HieraConfig::nano()) }
+    }
+
     /// `sam2_t` and `sam2.1_t`: Hiera tiny.
     #[must_use]
     pub fn hiera_tiny() -> Self {
@@ -98,6 +104,7 @@ impl SamConfig {
             "sam2_b" | "sam2.1_b" => Self::hiera_base_plus(),
             "sam2_l" | "sam2.1_l" => Self::hiera_large(),
             "sam3" | "sam3.1_multiplex" => Self::sam3(),
+            "geosam_nano" => Self::nano(),
             other => unreachable!("{other} is in the registry without an architecture"),
         })
     }

@@ -12,7 +12,7 @@ use crate::{sam2, sam3};
 /// Any of the image encoders.
 #[derive(Module, Debug)]
 #[allow(clippy::large_enum_variant)] // one per model
-pub(super) enum ImageEncoder {
+pub(crate) enum ImageEncoder {
     Vit(ImageEncoderViT),
     Tiny(TinyViT),
     Hiera(sam2::ImageEncoder),
@@ -21,7 +21,7 @@ pub(super) enum ImageEncoder {
 
 impl ImageEncoder {
     /// `weights` is the whole checkpoint.
-    pub(super) fn load(weights: &Weights<'_>, config: &ImageEncoderConfig) -> Self {
+    pub(crate) fn load(weights: &Weights<'_>, config: &ImageEncoderConfig) -> Self {
         match config {
             ImageEncoderConfig::Vit(config) => {
                 Self::Vit(ImageEncoderViT::load(&weights.scope("image_encoder"), config))
@@ -36,7 +36,7 @@ impl ImageEncoder {
     ///
     /// # Shapes
     /// - images: `[batch, 3, size, size]`
-    pub(super) fn forward(&self, images: Tensor<4>) -> ImageFeatures {
+    pub(crate) fn forward(&self, images: Tensor<4>) -> ImageFeatures {
         match self {
             Self::Vit(encoder) => ImageFeatures { embedding: encoder.forward(images), high_res: None },
             Self::Tiny(encoder) => ImageFeatures { embedding: encoder.forward(images), high_res: None },

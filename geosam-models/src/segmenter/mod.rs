@@ -2,6 +2,7 @@
 
 mod config;
 mod image_encoder;
+mod network;
 mod session;
 
 use std::panic::resume_unwind;
@@ -16,15 +17,18 @@ use geosam_core::{
 
 pub use self::config::{ImageEncoderConfig, SamConfig};
 use self::image_encoder::ImageEncoder;
-use self::session::{PROMPTS, PromptDecoder, SamSession};
+pub(crate) use self::network::Network;
+#[cfg(feature = "train")]
+pub(crate) use self::session::NetworkPrompt;
+use self::session::PROMPTS;
+pub(crate) use self::session::{PromptDecoder, SamSession};
 use crate::checkpoint::RandomWeights;
-use crate::decoder::{Generation, MaskDecoder, PromptEncoder, TwoWayTransformerConfig};
 use crate::device::{OpenDevice, is_cpu};
 use crate::image_features::ImageFeatures;
 use crate::load::ModelOptions;
 use crate::preprocess::{self, Normalization};
 use crate::runtime_panic::{on_gpu, read};
-use crate::weights::{self, TensorSource, Weights};
+use crate::weights::{self, TensorSource};
 
 /// Bytes of a GPU's memory that an image takes for each value of the encoder's widest layer: that layer in f32 and in the
 /// types of products, queries and keys with positions folded in, a perceptron's hidden layer. Counted on paper, not measured.
@@ -96,26 +100,15 @@ impl Sam {
         options: &ModelOptions,
     ) -> Result<Self> {
         config.validate()?;
-        let (width, image_size) = (config.prompt_embed_dim(), config.image_size());
-        let grid = image_size / spec.model_type.patch_size();
-        let names = DecoderNames::of(spec.model_type);
-        let generation = match spec.model_type {
-            ModelType::Sam => Generation::Sam,
-            ModelType::Sam2 | ModelType::Sam3 => Generation::Sam2,
-        };
-        let build = |weights: &Weights<'_>| {
-            let image_encoder = ImageEncoder::load(&weights.laid_out_for(options.precision), &config.image_encoder);
-            let prompt_encoder = PromptEncoder::load(&weights.scope(names.prompt_encoder), width, image_size);
-            let transformer = TwoWayTransformerConfig::published(width, names.mlp_layers);
-            let mask_decoder = MaskDecoder::load(&weights.scope(names.mask_decoder), transformer, generation);
-            let image_pe = prompt_encoder.dense_pe(grid);
-            (image_encoder, PromptDecoder { prompt_encoder, mask_decoder, generation, image_pe, image_size, gpu: None })
-        };
         let device = options.device.open()?;
         device.check_precision(options.precision)?;
         let gpu = (!is_cpu(&device.device)).then(|| device.name.clone());
-        let load = || weights::load(source, &spec.model_id, &device.device, build);
-        let (image_encoder, mut decoder) = match &gpu {
+        let load = || {
+            weights::load(source, &spec.model_id, &device.device, |weights| {
+                Network::load(weights, config, options.precision)
+            })
+        };
+        let Network { image_encoder, mut decoder } = match &gpu {
             None => load()?,
             Some(gpu) => on_gpu(gpu, "loading the model", || {
                 let loaded = load()?;
@@ -127,7 +120,8 @@ impl Sam {
         let bytes = BYTES_PER_VALUE * config.image_encoder.most_values() as u64;
         let batch = device.free_memory().map_or(1, |free| (free / bytes).clamp(1, MAX_BATCH));
         let (batch, decoder) = (batch as usize, Arc::new(decoder));
-        Ok(Self { spec, device, batch, features: [width, grid], image_encoder, decoder })
+        let features = [config.prompt_embed_dim(), spec.image_size / spec.model_type.patch_size()];
+        Ok(Self { spec, device, batch, features, image_encoder, decoder })
     }
 
     /// Where it runs: `cpu`, or a GPU with its name, e.g. `cuda:0 (NVIDIA L4)`.
@@ -281,34 +275,6 @@ impl Sam {
             payload,
         };
         Ok(images.iter().zip(payloads).map(encoded).collect())
-    }
-}
-
-/// What the checkpoints of a family call the parts of the decoder.
-struct DecoderNames {
-    prompt_encoder: &'static str,
-    mask_decoder: &'static str,
-    /// The layers of a perceptron in the two-way transformer.
-    mlp_layers: [&'static str; 2],
-}
-
-impl DecoderNames {
-    const fn of(model_type: ModelType) -> Self {
-        match model_type {
-            ModelType::Sam => {
-                Self { prompt_encoder: "prompt_encoder", mask_decoder: "mask_decoder", mlp_layers: ["lin1", "lin2"] }
-            }
-            ModelType::Sam2 => Self {
-                prompt_encoder: "sam_prompt_encoder",
-                mask_decoder: "sam_mask_decoder",
-                mlp_layers: ["layers.0", "layers.1"],
-            },
-            ModelType::Sam3 => Self {
-                prompt_encoder: "tracker.sam_prompt_encoder",
-                mask_decoder: "tracker.sam_mask_decoder",
-                mlp_layers: ["lin1", "lin2"],
-            },
-        }
     }
 }
 

@@ -48,10 +48,10 @@ pub(crate) struct SamSession {
 }
 
 /// A prompt as the network takes it.
-struct NetworkPrompt {
-    tokens: Vec<PromptToken>,
+pub(crate) struct NetworkPrompt {
+    pub(crate) tokens: Vec<PromptToken>,
     /// `[side, side]`
-    mask: Option<Vec<f32>>,
+    pub(crate) mask: Option<Vec<f32>>,
 }
 
 impl SamSession {
@@ -68,22 +68,8 @@ impl SamSession {
 
     /// Answers prompts of as many tokens as each other, with masks or without, as one batch.
     fn answer(&self, prompts: &[&NetworkPrompt], options: PredictOptions) -> Result<Vec<Prediction>> {
-        let PromptDecoder { prompt_encoder, mask_decoder, image_pe, .. } = &*self.decoder;
-        let tokens: Vec<_> = prompts.iter().map(|prompt| &prompt.tokens[..]).collect();
-        let sparse = prompt_encoder.sparse(&tokens);
-        let decode = |image: &ImageTokens, sparse| {
-            mask_decoder.forward(image, self.high_res.as_ref(), sparse, options.multimask)
-        };
-        let masks: Option<Vec<&[f32]>> = prompts.iter().map(|prompt| prompt.mask.as_deref()).collect();
-        let decoded = match masks {
-            None => decode(&self.without_mask, sparse),
-            Some(masks) => {
-                let masks = TensorData::new(masks.concat(), [prompts.len(), 1, self.side, self.side]);
-                let dense = prompt_encoder.dense(Tensor::from_data(masks, (&sparse.device(), DType::F32)));
-                let image = ImageTokens::new(self.embedding.clone() + dense, image_pe.clone());
-                decode(&image, sparse)
-            }
-        };
+        let (image, sparse) = self.decoder_inputs(prompts);
+        let decoded = self.decoder.mask_decoder.forward(&image, self.high_res.as_ref(), sparse, options.multimask);
         let (logits, scores) = (read(decoded.logits), read(decoded.scores));
         match prompts {
             [_] => Ok(vec![self.prediction(logits, scores)?]),
@@ -93,6 +79,37 @@ impl SamSession {
                 each.map(|(logits, scores)| self.prediction(logits.to_vec(), scores.to_vec())).collect()
             }
         }
+    }
+
+    /// Side of the decoder's logits.
+    #[cfg(feature = "train")]
+    pub(crate) fn side(&self) -> usize {
+        self.side
+    }
+
+    /// Logits and predicted IoU of all masks that the decoder makes for each of some prompts of as many tokens as each other,
+    /// with masks or without: see [`MaskDecoder::all_masks`].
+    #[cfg(feature = "train")]
+    pub(crate) fn all_masks(&self, prompts: &[&NetworkPrompt]) -> (Tensor<3>, Tensor<2>) {
+        let (image, sparse) = self.decoder_inputs(prompts);
+        self.decoder.mask_decoder.all_masks(&image, self.high_res.as_ref(), sparse)
+    }
+
+    /// What the decoder is given: image tokens and prompt tokens.
+    fn decoder_inputs(&self, prompts: &[&NetworkPrompt]) -> (ImageTokens, Tensor<3>) {
+        let PromptDecoder { prompt_encoder, image_pe, .. } = &*self.decoder;
+        let tokens: Vec<_> = prompts.iter().map(|prompt| &prompt.tokens[..]).collect();
+        let sparse = prompt_encoder.sparse(&tokens);
+        let masks: Option<Vec<&[f32]>> = prompts.iter().map(|prompt| prompt.mask.as_deref()).collect();
+        let image = match masks {
+            None => self.without_mask.clone(),
+            Some(masks) => {
+                let masks = TensorData::new(masks.concat(), [prompts.len(), 1, self.side, self.side]);
+                let dense = prompt_encoder.dense(Tensor::from_data(masks, (&sparse.device(), DType::F32)));
+                ImageTokens::new(self.embedding.clone() + dense, image_pe.clone())
+            }
+        };
+        (image, sparse)
     }
 
     /// The answer to a single prompt, from the decoder's logits `[masks, side, side]`.
@@ -123,7 +140,7 @@ impl SamSession {
     }
 
     /// Checks a prompt and brings it into the network's square.
-    fn network_prompt(&self, prompt: &PixelPrompt) -> Result<NetworkPrompt> {
+    pub(crate) fn network_prompt(&self, prompt: &PixelPrompt) -> Result<NetworkPrompt> {
         let PixelPrompt { points, labels, bbox, mask } = prompt;
         if points.is_empty() && bbox.is_none() && mask.is_none() {
             return Err(Error::invalid_argument("prompt", "points, a box or a mask", "none of them"));

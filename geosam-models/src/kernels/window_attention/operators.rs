@@ -6,11 +6,12 @@
 //! bounded number of them at a time: in half precision their range does not suffice.
 
 use burn::tensor::ops::AttentionModuleOptions;
-use burn::tensor::{DType, Int, Tensor, activation, module};
+use burn::tensor::{DType, Int, Tensor, module};
 
 use super::{Position, QkvOrder, WindowAttention};
 use crate::device::has_flash_attention;
 use crate::kernels::cast::in_type;
+use crate::kernels::softmax::softmax_by_operators;
 
 /// Bytes of logits that are in memory at a time.
 const LOGITS: usize = 256 << 20;
@@ -126,7 +127,7 @@ fn with_logits(q: &Tensor<4>, k: &Tensor<4>, v: &Tensor<4>, bias: &Bias) -> Tens
                 products + (by_row + by_column).reshape([windows, heads, count, keys])
             }
         };
-        in_type(activation::softmax(logits, 3), v.dtype()).matmul(v.clone())
+        in_type(softmax_by_operators(logits), v.dtype()).matmul(v.clone())
     };
     let block = (LOGITS / (size_of::<f32>() * windows * heads * keys)).clamp(1, queries);
     let blocks = (0..queries).step_by(block).map(|first| attend(first, block.min(queries - first)));

@@ -1,0 +1,85 @@
+//! How well a model answers.
+
+use geosam_core::{Label, Masks, ModelImage, PixelPrompt, PredictOptions, PromptSession, Result, Segmenter, Shape};
+
+use super::clicks::{bounds, correction, innermost};
+
+/// Clicks of [`ObjectIou::clicks`].
+const CLICKS: usize = 5;
+
+/// Intersection over union of the answers to prompts for one object with its mask.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct ObjectIou {
+    /// A click in the middle of its thickest part, one mask asked for.
+    pub click: f64,
+    /// The same click, the best of three masks.
+    pub best_of_three: f64,
+    /// Its bounding box.
+    pub bbox: f64,
+    /// Five clicks: that one, and four, each in the middle of the thickest part that was still wrong.
+    pub clicks: f64,
+    /// The IoU that the model predicted for the first answer.
+    pub score: f64,
+    /// Pixels of the object.
+    pub area: usize,
+}
+
+/// Asks a model for every object of an image. Empty masks are left out.
+///
+/// # Errors
+/// As [`Segmenter::encode`].
+pub fn evaluate(model: &dyn Segmenter, image: &ModelImage, masks: &Masks) -> Result<Vec<ObjectIou>> {
+    let session = model.open_image(image)?;
+    let shape = masks.shape();
+    let objects: Vec<_> = masks.iter().filter(|mask| mask.contains(&true)).collect();
+    let click = |mask: &&[bool]| {
+        let at = innermost(mask, shape).expect("the mask is not empty");
+        PixelPrompt { points: vec![at], labels: vec![Label::Foreground], ..PixelPrompt::default() }
+    };
+    let mut prompts: Vec<_> = objects.iter().map(click).collect();
+    let boxes: Vec<_> =
+        objects.iter().map(|mask| PixelPrompt { bbox: bounds(mask, shape), ..PixelPrompt::default() }).collect();
+    let [single, several] = [false, true].map(|multimask| session.predict(&prompts, PredictOptions { multimask }));
+    let (single, several) = (single?, several?);
+    let boxed = session.predict(&boxes, PredictOptions::default())?;
+    let corrected = after_corrections(&*session, &mut prompts, &objects, shape)?;
+
+    let mut results = Vec::with_capacity(objects.len());
+    for (index, truth) in objects.into_iter().enumerate() {
+        let first = |predictions: &[geosam_core::Prediction]| iou(truth, predictions[index].masks.mask(0));
+        results.push(ObjectIou {
+            click: first(&single),
+            best_of_three: several[index].masks.iter().map(|mask| iou(truth, mask)).fold(0.0, f64::max),
+            bbox: first(&boxed),
+            clicks: first(&corrected),
+            score: f64::from(single[index].scores[0]),
+            area: truth.iter().filter(|&&inside| inside).count(),
+        });
+    }
+    Ok(results)
+}
+
+/// The answers to all clicks, the first of which are given.
+fn after_corrections(
+    session: &dyn PromptSession,
+    prompts: &mut [PixelPrompt],
+    truths: &[&[bool]],
+    shape: Shape,
+) -> Result<Vec<geosam_core::Prediction>> {
+    for _ in 1..CLICKS {
+        let answers = session.predict(prompts, PredictOptions::default())?;
+        for ((prompt, answer), truth) in prompts.iter_mut().zip(answers).zip(truths) {
+            if let Some((at, label)) = correction(truth, answer.masks.mask(0), shape, None) {
+                prompt.points.push(at);
+                prompt.labels.push(label);
+            }
+        }
+    }
+    session.predict(prompts, PredictOptions::default())
+}
+
+fn iou(a: &[bool], b: &[bool]) -> f64 {
+    let common = a.iter().zip(b).filter(|(a, b)| **a && **b).count();
+    let either = a.iter().zip(b).filter(|(a, b)| **a || **b).count();
+    if either == 0 { 1.0 } else { common as f64 / either as f64 }
+}

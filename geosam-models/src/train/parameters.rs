@@ -1,0 +1,274 @@
+//! The tensors of a checkpoint while they are trained.
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, HashMap};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+
+use burn::optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer};
+use burn::tensor::{DType, Device, Tensor, TensorData};
+use geosam_core::{Error, Precision, Result};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
+
+use crate::runtime_panic::read;
+use crate::segmenter::{Network, SamConfig};
+use crate::weights::{self, Leaves, TensorSource};
+
+/// Share of the moving average that stays at a step, once there were many.
+const AVERAGE_DECAY: f64 = 0.999;
+/// As SAM 2 was trained.
+const WEIGHT_DECAY: f32 = 0.01;
+/// Of AdamW's running means of the gradient and its square.
+const BETAS: [f32; 2] = [0.9, 0.99];
+
+/// Every tensor of a model, under its name in the checkpoint. There is no second definition of the network: each step builds
+/// it from these as [`crate::load_model`] builds it from a file.
+#[derive(Debug)]
+pub(crate) struct Parameters {
+    tensors: BTreeMap<String, Parameter>,
+    steps: usize,
+}
+
+#[derive(Debug)]
+struct Parameter {
+    shape: Vec<usize>,
+    /// Flat, on the CPU, without a history.
+    value: Tensor<1>,
+    /// What training changes; `None` of one that stays as it is.
+    trained: Option<Trained>,
+}
+
+#[derive(Debug)]
+struct Trained {
+    /// Moving average of the value, smoother than it.
+    average: Tensor<1>,
+    /// Of the gradient and of its square; `None` before the first step.
+    moments: Option<[Tensor<1>; 2]>,
+}
+
+/// Which values of the [`Parameters`] a model is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Values {
+    /// Those of the last step.
+    Latest,
+    /// Their moving average.
+    Averaged,
+}
+
+impl Parameters {
+    /// Those that a model of `config` takes from `source`. Trained are the ones for which `trains` says so; the frequencies of
+    /// the positional code never are.
+    ///
+    /// # Errors
+    /// As [`weights::load`].
+    pub(crate) fn of(source: &dyn TensorSource, config: &SamConfig, trains: impl Fn(&str) -> bool) -> Result<Self> {
+        let recorder = Recorder { source, tensors: RefCell::default() };
+        weights::load(&recorder, "training", &Device::flex(), |weights| {
+            Network::load(weights, config, Precision::F32);
+        })?;
+        let parameter = |(name, (shape, values)): (String, (Vec<usize>, Vec<f32>))| {
+            let value = flat(values);
+            let trained = (trains(&name) && !name.ends_with("gaussian_matrix"))
+                .then(|| Trained { average: value.clone(), moments: None });
+            (name, Parameter { shape, value, trained })
+        };
+        Ok(Self { tensors: recorder.tensors.into_inner().into_iter().map(parameter).collect(), steps: 0 })
+    }
+
+    /// Steps made so far.
+    pub(crate) fn steps(&self) -> usize {
+        self.steps
+    }
+
+    /// Numbers in all tensors.
+    pub(crate) fn count(&self) -> usize {
+        self.tensors.values().map(|parameter| parameter.value.dims()[0]).sum()
+    }
+
+    /// Tensors that gradients are wanted of, on the CPU with autodiff.
+    pub(crate) fn leaves(&self) -> Leaves {
+        let trained = self.tensors.iter().filter(|(_, parameter)| parameter.trained.is_some());
+        let leaf = |value: &Tensor<1>| value.clone().autodiff().require_grad();
+        trained.map(|(name, parameter)| (name.clone(), leaf(&parameter.value))).collect()
+    }
+
+    /// The values, to make a model of.
+    pub(crate) fn source(&self, values: Values) -> impl TensorSource + '_ {
+        Source { parameters: self, values }
+    }
+
+    /// One step of AdamW (<https://arxiv.org/abs/1711.05101>): matrices decay, vectors do not. Gradients longer than
+    /// `longest` all together are shortened to it; returns their length before.
+    pub(crate) fn update(&mut self, mut gradients: BTreeMap<String, Tensor<1>>, rate: f64, longest: f64) -> f64 {
+        let square = |gradient: &Tensor<1>| read(gradient.clone().square().sum())[0];
+        let length = f64::from(gradients.values().map(square).sum::<f32>()).sqrt();
+        let scale = if length > longest { longest / length } else { 1.0 };
+        let optimizer = |decay: f32| -> AdamW {
+            let [beta_1, beta_2] = BETAS;
+            AdamWConfig::new()
+                .with_beta_1(beta_1)
+                .with_beta_2(beta_2)
+                .with_epsilon(1e-8)
+                .with_weight_decay(decay)
+                .build()
+        };
+        let [decaying, constant] = [WEIGHT_DECAY, 0.0].map(optimizer);
+        let kept = AVERAGE_DECAY.min((1.0 + self.steps as f64) / (10.0 + self.steps as f64));
+        for (name, parameter) in &mut self.tensors {
+            let (Some(trained), Some(gradient)) = (&mut parameter.trained, gradients.remove(name)) else { continue };
+            let optimizer = if parameter.shape.len() > 1 { &decaying } else { &constant };
+            let state = trained
+                .moments
+                .take()
+                .map(|[first, second]| AdamWState::new(AdaptiveMomentumState::new(self.steps, first, second)));
+            let (value, state) = optimizer.step(rate, parameter.value.clone(), gradient * scale, state);
+            let moments = state.expect("AdamW keeps its moments").momentum;
+            trained.moments = Some([moments.moment_1, moments.moment_2]);
+            trained.average = trained.average.clone() * kept + value.clone() * (1.0 - kept);
+            parameter.value = value;
+        }
+        self.steps += 1;
+        length
+    }
+
+    /// Writes the tensors in f16 as a safetensors file, through another name first.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be written.
+    pub(crate) fn write(&self, path: &Path, values: Values) -> Result<()> {
+        let bytes = |parameter: &Parameter| parameter.of(values).into_data().convert_dtype(DType::F16).bytes().to_vec();
+        let tensors =
+            self.tensors.iter().map(|(name, parameter)| (name.clone(), &parameter.shape[..], bytes(parameter)));
+        write_safetensors(path, Dtype::F16, tensors.collect(), None)
+    }
+
+    /// Writes everything that the next step depends on, under another name first.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be written.
+    pub(crate) fn save(&self, path: &Path) -> Result<()> {
+        let mut tensors = Vec::new();
+        for (name, parameter) in &self.tensors {
+            let Some(Trained { average, moments }) = &parameter.trained else { continue };
+            let mut push = |kind: &str, tensor: &Tensor<1>| {
+                let bytes = tensor.clone().into_data().bytes().to_vec();
+                tensors.push((format!("{kind}.{name}"), &parameter.shape[..], bytes));
+            };
+            push("value", &parameter.value);
+            push("average", average);
+            if let Some([first, second]) = moments {
+                push("moment_1", first);
+                push("moment_2", second);
+            }
+        }
+        write_safetensors(path, Dtype::F32, tensors, Some([("steps".to_string(), self.steps.to_string())].into()))
+    }
+
+    /// Takes the state of a training of the same tensors.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if the file cannot be read, [`Error::InvalidFile`] if it is of another training.
+    pub(crate) fn restore(&mut self, path: &Path) -> Result<()> {
+        let contents = std::fs::read(path).map_err(|source| Error::io("read", path, source))?;
+        let invalid = |found: String| Error::invalid_file(path, "safetensors", "the state of this training", found);
+        let file = SafeTensors::deserialize(&contents).map_err(|error| invalid(error.to_string()))?;
+        let (_, header) = SafeTensors::read_metadata(&contents).map_err(|error| invalid(error.to_string()))?;
+        let steps = header.metadata().as_ref().and_then(|metadata| metadata.get("steps")?.parse().ok());
+        let steps: usize = steps.ok_or_else(|| invalid("no number of steps".to_string()))?;
+        for (name, parameter) in &mut self.tensors {
+            let Some(trained) = &mut parameter.trained else { continue };
+            let shape = &parameter.shape;
+            let tensor = |kind: &str| {
+                let stored = file.tensor(&format!("{kind}.{name}"));
+                let stored = stored.ok().filter(|tensor| tensor.shape() == shape && tensor.dtype() == Dtype::F32);
+                let stored = stored.ok_or_else(|| invalid(format!("no {kind} of {name} of shape {shape:?}")))?;
+                Ok(flat(stored.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()))
+            };
+            parameter.value = tensor("value")?;
+            trained.average = tensor("average")?;
+            trained.moments = if steps == 0 { None } else { Some([tensor("moment_1")?, tensor("moment_2")?]) };
+        }
+        self.steps = steps;
+        Ok(())
+    }
+}
+
+impl Parameter {
+    fn of(&self, values: Values) -> Tensor<1> {
+        match (&self.trained, values) {
+            (Some(Trained { average, .. }), Values::Averaged) => average.clone(),
+            _ => self.value.clone(),
+        }
+    }
+}
+
+/// Writes tensors of one type, their bytes in the order of the machine, which is that of the format.
+fn write_safetensors(
+    path: &Path,
+    dtype: Dtype,
+    tensors: Vec<(String, &[usize], Vec<u8>)>,
+    metadata: Option<HashMap<String, String>>,
+) -> Result<()> {
+    let views = tensors.iter().map(|(name, shape, bytes)| {
+        (name, TensorView::new(dtype, shape.to_vec(), bytes).expect("as many bytes as the shape says"))
+    });
+    let contents = safetensors::serialize(views, metadata).expect("the names are different");
+    geosam_core::replace_file(path, |file| file.write_all(&contents))
+}
+
+fn flat(values: Vec<f32>) -> Tensor<1> {
+    let count = values.len();
+    Tensor::from_data(TensorData::new(values, [count]), (&Device::flex(), DType::F32))
+}
+
+/// Parameters as the tensors of a checkpoint.
+#[derive(Debug)]
+struct Source<'a> {
+    parameters: &'a Parameters,
+    values: Values,
+}
+
+impl TensorSource for Source<'_> {
+    fn path(&self) -> PathBuf {
+        PathBuf::from("the weights in training")
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.parameters.tensors.keys().cloned().collect()
+    }
+
+    fn shape(&self, name: &str, _wanted: &[usize]) -> Option<Vec<usize>> {
+        self.parameters.tensors.get(name).map(|parameter| parameter.shape.clone())
+    }
+
+    fn read(&self, name: &str, _shape: &[usize]) -> Result<Vec<f32>> {
+        Ok(read(self.parameters.tensors[name].of(self.values)))
+    }
+}
+
+/// What a model asks a source for.
+#[derive(Debug)]
+struct Recorder<'a> {
+    source: &'a dyn TensorSource,
+    tensors: RefCell<BTreeMap<String, (Vec<usize>, Vec<f32>)>>,
+}
+
+impl TensorSource for Recorder<'_> {
+    fn path(&self) -> PathBuf {
+        self.source.path()
+    }
+
+    fn names(&self) -> Vec<String> {
+        self.source.names()
+    }
+
+    fn shape(&self, name: &str, wanted: &[usize]) -> Option<Vec<usize>> {
+        self.source.shape(name, wanted)
+    }
+
+    fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
+        let values = self.source.read(name, shape)?;
+        self.tensors.borrow_mut().insert(name.to_string(), (shape.to_vec(), values.clone()));
+        Ok(values)
+    }
+}

@@ -1,0 +1,45 @@
+//! Random numbers that are the same on every machine.
+
+/// SplitMix64 (Steele, Lea and Flood 2014).
+#[derive(Clone, Debug)]
+pub(crate) struct Random(u64);
+
+impl Random {
+    pub(crate) fn new(seed: u64) -> Self {
+        Self(seed)
+    }
+
+    fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    /// At least 0 and below 1.
+    pub(crate) fn uniform(&mut self) -> f64 {
+        (self.bits() >> 11) as f64 / (1u64 << 53) as f64
+    }
+
+    /// Below `count`, or `None` if that is 0.
+    pub(crate) fn below(&mut self, count: usize) -> Option<usize> {
+        (count > 0).then(|| (self.uniform() * count as f64) as usize)
+    }
+
+    /// Of mean 0 and variance 1, but never beyond ±6: the sum of twelve uniform numbers.
+    pub(crate) fn normal(&mut self) -> f64 {
+        (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
+    }
+
+    /// `count` different numbers below `available`, or all of them.
+    pub(crate) fn sample(&mut self, available: usize, count: usize) -> Vec<usize> {
+        let mut all: Vec<usize> = (0..available).collect();
+        for at in 0..count.min(available) {
+            let other = at + self.below(available - at).unwrap_or(0);
+            all.swap(at, other);
+        }
+        all.truncate(count);
+        all
+    }
+}

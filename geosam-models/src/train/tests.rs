@@ -1,0 +1,127 @@
+#![allow(clippy::unwrap_used)]
+
+use geosam_core::{Masks, ModelImage, Segmenter, Shape};
+
+use super::random::Random;
+use super::*;
+use crate::{ModelOptions, SamConfig, load_model};
+
+/// Bright discs on a dark ground, and their masks.
+fn example(seed: u64) -> Example {
+    const SHAPE: Shape = Shape { height: 128, width: 128 };
+    let mut random = Random::new(seed);
+    let (mut rgb, mut masks) = (vec![40; 3 * SHAPE.area()], vec![false; 2 * SHAPE.area()]);
+    for (disc, mask) in masks.chunks_exact_mut(SHAPE.area()).enumerate() {
+        let centre = [30.0 + 60.0 * disc as f64, 30.0 + 60.0 * random.uniform()];
+        let radius = 14.0 + 10.0 * random.uniform();
+        for (pixel, inside) in mask.iter_mut().enumerate() {
+            let [row, column] = [pixel / SHAPE.width, pixel % SHAPE.width].map(|at| at as f64 + 0.5);
+            if (column - centre[0]).hypot(row - centre[1]) < radius {
+                *inside = true;
+                rgb[3 * pixel..][..3].copy_from_slice(&[200, 180, 90 + 100 * disc as u8]);
+            }
+        }
+    }
+    Example { image: ModelImage::new(SHAPE, rgb).unwrap(), masks: Masks::new(SHAPE, masks).unwrap() }
+}
+
+fn trainer(steps: usize) -> Trainer {
+    let config = TrainConfig { warmup: 5, learning_rate: 3e-3, ..TrainConfig::new(SamConfig::small_sam2(), steps) };
+    Trainer::new(config).unwrap()
+}
+
+#[test]
+fn a_model_learns_what_it_is_shown() {
+    let mut trainer = trainer(60);
+    let examples = [example(1), example(2)];
+    let reports: Vec<_> = (0..60).map(|_| trainer.step(&examples).unwrap()).collect();
+    let mean = |reports: &[StepReport]| reports.iter().map(|report| report.loss).sum::<f64>() / reports.len() as f64;
+    let (first, last) = (mean(&reports[..5]), mean(&reports[55..]));
+    assert!(last < 0.5 * first, "loss {first} before, {last} after");
+}
+
+#[test]
+fn an_interrupted_training_goes_on_as_if_it_had_not_been() {
+    let folder = tempfile::tempdir().unwrap();
+    let state = folder.path().join("state.safetensors");
+    let examples = [example(3), example(4)];
+    let mut whole = trainer(8);
+    (0..6).for_each(|_| drop(whole.step(&examples).unwrap()));
+
+    let mut first = trainer(8);
+    (0..3).for_each(|_| drop(first.step(&examples).unwrap()));
+    first.save(&state).unwrap();
+    let mut second = trainer(8);
+    second.restore(&state).unwrap();
+    assert_eq!(second.steps(), 3);
+    (0..3).for_each(|_| drop(second.step(&examples).unwrap()));
+
+    let weights = |trainer: &Trainer, name: &str| {
+        let path = folder.path().join(name);
+        trainer.write_weights(&path).unwrap();
+        std::fs::read(path).unwrap()
+    };
+    assert_eq!(weights(&whole, "whole.safetensors"), weights(&second, "parts.safetensors"));
+}
+
+#[test]
+fn a_state_of_another_training_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("state.safetensors");
+    Trainer::new(TrainConfig::new(SamConfig::small_sam3(), 5)).unwrap().save(&path).unwrap();
+    let error = trainer(5).restore(&path).unwrap_err().to_string();
+    assert!(error.contains("the state of this training") && error.contains("no value of"), "{error}");
+    std::fs::write(&path, b"none").unwrap();
+    let error = trainer(5).restore(&path).unwrap_err().to_string();
+    assert!(error.contains("the state of this training"), "{error}");
+}
+
+#[test]
+fn weights_are_a_checkpoint_that_answers_as_the_trained_model() {
+    /// Of features, from rounding the weights to f16. Measured: 9.8e-4.
+    const TOLERANCE: f32 = 3e-3;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("weights.safetensors");
+    let mut trainer = trainer(4);
+    trainer.step(&[example(5)]).unwrap();
+    trainer.write_weights(&path).unwrap();
+    let loaded = load_model(&path, &ModelOptions::default()).unwrap();
+    let image = example(6).image;
+    let features = |model: &dyn Segmenter| {
+        let encoded = model.encode(std::slice::from_ref(&image)).unwrap();
+        encoded[0].payload.tensors().next().unwrap().values().to_vec()
+    };
+    let (trained, loaded) = (features(&trainer.model().unwrap()), features(&loaded));
+    let length = |values: &mut dyn Iterator<Item = f32>| values.map(|value| value * value).sum::<f32>().sqrt();
+    let difference = length(&mut trained.iter().zip(&loaded).map(|(a, b)| a - b));
+    let error = difference / length(&mut trained.iter().copied());
+    assert!(error > 0.0 && error < TOLERANCE, "{error}");
+}
+
+#[test]
+fn wrong_examples_are_refused() {
+    let mut example = example(7);
+    let shape = Shape::new(64, 128);
+    example.masks = Masks::new(shape, vec![true; shape.area()]).unwrap();
+    let error = trainer(5).step(&[example.clone()]).unwrap_err().to_string();
+    assert!(error.contains("masks") && error.contains("128"), "{error}");
+    let shape = example.image.shape();
+    example.masks = Masks::new(shape, vec![false; shape.area()]).unwrap();
+    let error = trainer(5).step(&[example]).unwrap_err().to_string();
+    assert!(error.contains("at least one object"), "{error}");
+}
+
+#[test]
+fn evaluation_asks_for_every_object() {
+    let Example { image, masks } = example(8);
+    let model = trainer(5).model().unwrap();
+    let found = evaluate(&model, &image, &masks).unwrap();
+    assert_eq!(found.len(), 2);
+    let area = |mask: &[bool]| mask.iter().filter(|&&inside| inside).count();
+    for (object, mask) in found.iter().zip(masks.iter()) {
+        assert_eq!(object.area, area(mask));
+        assert!(
+            object.best_of_three >= 0.0 && [object.click, object.bbox, object.clicks].iter().all(|iou| *iou <= 1.0)
+        );
+    }
+}
