@@ -20,14 +20,14 @@ use super::simd::{LANES, vectorised};
 use super::softmax::softmax_rows;
 
 /// An input: its values, and its place in the graph.
-struct Input {
-    values: Buffer,
-    node: NodeGuard,
+pub(super) struct Input {
+    pub(super) values: Buffer,
+    pub(super) node: NodeGuard,
 }
 
 impl Input {
     /// `None` of a tensor that is not on the CPU, not in f32, or without autodiff.
-    fn of<const D: usize>(x: &Tensor<D>) -> Option<Self> {
+    pub(super) fn of<const D: usize>(x: &Tensor<D>) -> Option<Self> {
         let (values, node) = x.clone().try_into_primitive::<Autodiff<Flex>>().ok()?.into_parts();
         Some(Self { values: Buffer::of_primitive(values)?, node })
     }
@@ -68,7 +68,7 @@ impl<const N: usize> Backward<Flex, N> for Kernel {
 }
 
 /// Puts a kernel's output into the graph.
-fn differentiable<const N: usize, const D: usize>(
+pub(super) fn differentiable<const N: usize, const D: usize>(
     inputs: [(NodeGuard, Vec<usize>); N],
     output: Vec<f32>,
     shape: [usize; D],
@@ -236,7 +236,7 @@ pub(super) fn affine<const D: usize>(x: &Tensor<D>, weight: &Tensor<2>, bias: &T
 }
 
 #[inline(always)]
-fn dot(a: &[f32], b: &[f32]) -> f32 {
+pub(super) fn dot(a: &[f32], b: &[f32]) -> f32 {
     let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
     let mut lanes = [0.0; LANES];
     for (a, b) in a.iter().zip(b) {

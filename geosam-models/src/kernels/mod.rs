@@ -16,6 +16,8 @@ mod differentiable;
 mod few_rows;
 mod inverted_bottleneck;
 mod linear;
+#[cfg(feature = "train")]
+mod mask_losses;
 mod matmul;
 mod max_pool;
 mod norm;
@@ -37,6 +39,8 @@ pub(crate) use cross_attention::{
 pub(crate) use depthwise_conv::{Depthwise, depthwise_conv3x3};
 pub(crate) use inverted_bottleneck::{InvertedBottleneck, inverted_bottleneck};
 pub(crate) use linear::{add_linear, add_mlp, linear};
+#[cfg(feature = "train")]
+pub(crate) use mask_losses::mask_losses;
 pub(crate) use max_pool::max_pool2x2;
 pub(crate) use norm::Norm;
 pub(crate) use patches::{Layout, Patches, patches};

@@ -13,6 +13,8 @@
 //!
 //! The smaller a window, the more of the time goes into gathering it and into short rows of logits.
 
+#[cfg(feature = "train")]
+mod differentiable;
 mod operators;
 mod tiled;
 
@@ -86,9 +88,17 @@ pub(crate) fn window_attention(
         let products = batch * height * width * fused / 3 * 2 * window * window / (pool * pool);
         (format!("attention {window}×{window}, {} heads", attention.heads), 2.0 * products as f64)
     };
-    profile::operator(describe, || match tiled::window_attention(&qkv, &filling, &position, attention) {
-        Some(attended) => attended,
-        None => operators::window_attention(qkv, filling, position, attention),
+    profile::operator(describe, || {
+        #[cfg(feature = "train")]
+        if let Position::Unknown = position
+            && let Some(attended) = differentiable::window_attention(&qkv, &filling, attention)
+        {
+            return attended;
+        }
+        match tiled::window_attention(&qkv, &filling, &position, attention) {
+            Some(attended) => attended,
+            None => operators::window_attention(qkv, filling, position, attention),
+        }
     })
 }
 

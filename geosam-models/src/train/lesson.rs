@@ -18,7 +18,7 @@ const TOGETHER: usize = 8;
 /// Share of objects that are first asked for with a box; the others with a click.
 const BOXES: f64 = 0.4;
 /// Further clicks, at most.
-const CORRECTIONS: usize = 5;
+const CORRECTIONS: usize = 4;
 /// Points of a logit's square, along one axis, that say how much of it belongs to the object.
 const SAMPLES: usize = 4;
 

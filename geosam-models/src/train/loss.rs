@@ -2,14 +2,11 @@
 //!
 //! Source: "Segment Anything" (<https://arxiv.org/abs/2304.02643>), section 3 and appendix A; weights as there.
 
-use burn::tensor::{DType, Tensor, TensorData, activation};
+use burn::tensor::{DType, Tensor, TensorData};
 
+use crate::kernels;
 use crate::runtime_panic::read;
 
-/// Weight of the focal loss (<https://arxiv.org/abs/1708.02002>); dice loss and error of the IoU have weight 1.
-const FOCAL_WEIGHT: f64 = 20.0;
-/// Share of the focal loss that pixels of the object have, and those outside the rest.
-const FOCAL_ALPHA: f64 = 0.25;
 /// The masks that are decoded for a prompt: one for unambiguous prompts, then three for ambiguous ones.
 const MASKS: usize = 4;
 
@@ -55,16 +52,7 @@ pub(crate) fn loss(logits: Tensor<3>, scores: Tensor<2>, targets: Vec<f32>) -> L
     let [prompts, pixels, _] = logits.dims();
     let device = logits.device();
     let ious = ious(&read(logits.clone().without_autodiff()), &targets, pixels);
-    let truth = Tensor::<3>::from_data(TensorData::new(targets, [prompts, pixels, 1]), (&device, DType::F32));
-
-    let probability = activation::sigmoid(logits.clone());
-    // -ln of the probability of what is true, from the logits.
-    let entropy = activation::softplus(logits.clone(), 1.0) - logits * truth.clone();
-    let share = truth.clone() * (2.0 * FOCAL_ALPHA - 1.0) + (1.0 - FOCAL_ALPHA);
-    let focal = ((probability.clone() - truth.clone()).square() * entropy * share).mean_dim(1);
-    let common = (probability.clone() * truth.clone()).sum_dim(1) * 2.0 + 1.0;
-    let dice = -(common / (probability.sum_dim(1) + truth.sum_dim(1) + 1.0)) + 1.0;
-    let masks = (focal * FOCAL_WEIGHT + dice).reshape([prompts, MASKS]);
+    let masks = kernels::mask_losses(logits, targets);
 
     let weights = best_of_three(&read(masks.clone().without_autodiff()));
     let weights = Tensor::from_data(TensorData::new(weights, [prompts, MASKS]), (&device, DType::F32));

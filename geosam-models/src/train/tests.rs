@@ -32,12 +32,16 @@ fn trainer(steps: usize) -> Trainer {
 
 #[test]
 fn a_model_learns_what_it_is_shown() {
-    let mut trainer = trainer(60);
+    let mut trainer = trainer(150);
     let examples = [example(1), example(2)];
-    let reports: Vec<_> = (0..60).map(|_| trainer.step(&examples).unwrap()).collect();
+    let reports: Vec<_> = (0..150).map(|_| trainer.step(&examples).unwrap()).collect();
     let mean = |reports: &[StepReport]| reports.iter().map(|report| report.loss).sum::<f64>() / reports.len() as f64;
-    let (first, last) = (mean(&reports[..5]), mean(&reports[55..]));
+    let (first, last) = (mean(&reports[..5]), mean(&reports[145..]));
     assert!(last < 0.5 * first, "loss {first} before, {last} after");
+    for Example { image, masks } in examples {
+        let found = evaluate(&trainer.model().unwrap(), &image, &masks).unwrap();
+        println!("{found:?}");
+    }
 }
 
 #[test]
@@ -46,15 +50,16 @@ fn an_interrupted_training_goes_on_as_if_it_had_not_been() {
     let state = folder.path().join("state.safetensors");
     let examples = [example(3), example(4)];
     let mut whole = trainer(8);
-    (0..6).for_each(|_| drop(whole.step(&examples).unwrap()));
+    let steps = |trainer: &mut Trainer, count| (0..count).for_each(|_| _ = trainer.step(&examples).unwrap());
+    steps(&mut whole, 6);
 
     let mut first = trainer(8);
-    (0..3).for_each(|_| drop(first.step(&examples).unwrap()));
+    steps(&mut first, 3);
     first.save(&state).unwrap();
     let mut second = trainer(8);
     second.restore(&state).unwrap();
     assert_eq!(second.steps(), 3);
-    (0..3).for_each(|_| drop(second.step(&examples).unwrap()));
+    steps(&mut second, 3);
 
     let weights = |trainer: &Trainer, name: &str| {
         let path = folder.path().join(name);

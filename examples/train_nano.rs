@@ -1,0 +1,173 @@
+//! Trains `geosam_nano`, the small SAM 2 in the box, on scenes that are drawn while it learns.
+//!
+//! ```sh
+//! make train-nano
+//! ```
+//!
+//! or with other settings `cargo run --release --features train --example train_nano -- --steps 8000 --out train-output`.
+//! Interrupted, it goes on from its last checkpoint. Scenes of seeds from [`HELD_OUT`] on are never learned from; they say
+//! how well the model does.
+
+#[path = "shared/scene/mod.rs"]
+mod scene;
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::sync::mpsc::sync_channel;
+use std::time::{Duration, Instant};
+
+use geosam::train::{Example, ObjectIou, TrainConfig, Trainer, evaluate};
+use geosam::{Error, Masks, ModelImage, Result, SamConfig, Segmenter, Shape, Window};
+use scene::{PictureStyle, Scene};
+
+/// Scenes of this seed and later ones are for validation.
+const HELD_OUT: u64 = 1 << 40;
+/// Images of a step; each is learned from on a core of its own.
+const IMAGES: usize = 2;
+/// Steps between two lines of the log.
+const LOGGED: usize = 20;
+/// Steps between two checkpoints.
+const SAVED: usize = 200;
+
+/// What the command line asks for.
+struct Settings {
+    out: PathBuf,
+    steps: usize,
+    seed: u64,
+    /// Objects of held-out scenes that a validation asks for, at least.
+    objects: usize,
+    /// Only validate the last checkpoint.
+    validate: bool,
+}
+
+fn main() -> Result<()> {
+    let mut settings =
+        Settings { out: PathBuf::from("train-output"), steps: 12_000, seed: 0, objects: 1000, validate: false };
+    let mut arguments = std::env::args().skip(1);
+    while let Some(argument) = arguments.next() {
+        let mut number = || arguments.next().and_then(|text| text.parse().ok()).ok_or_else(|| usage(&argument));
+        match argument.as_str() {
+            "--steps" => settings.steps = number()?,
+            "--seed" => settings.seed = number()? as u64,
+            "--objects" => settings.objects = number()?,
+            "--validate" => settings.validate = true,
+            "--out" => settings.out = arguments.next().ok_or_else(|| usage(&argument))?.into(),
+            _ => return Err(usage(&argument)),
+        }
+    }
+    run(&settings)
+}
+
+fn usage(argument: &str) -> Error {
+    Error::invalid_argument("argument", "--out FOLDER, --steps N, --seed N, --objects N or --validate", argument)
+}
+
+fn run(settings: &Settings) -> Result<()> {
+    let Settings { out, steps, seed, .. } = settings;
+    std::fs::create_dir_all(out).map_err(|source| Error::io("create", out, source))?;
+    let state = out.join("state.safetensors");
+    let mut trainer = Trainer::new(TrainConfig { seed: *seed, ..TrainConfig::new(SamConfig::nano(), *steps) })?;
+    if state.is_file() {
+        trainer.restore(&state)?;
+    }
+    println!("{} parameters, {} of {steps} steps done", trainer.parameters(), trainer.steps());
+    if settings.validate {
+        return validate(&trainer, settings);
+    }
+    let log = out.join("steps.csv");
+    let mut log = log_file(&log, "step,loss,single_iou,best_iou,score_error,gradient,rate")?;
+    let first = (*seed << 32) + (trainer.steps() * IMAGES) as u64;
+    let (sender, scenes) = sync_channel(2 * IMAGES);
+    std::thread::spawn(move || (first..).map(|seed| example(seed)).all(|example| sender.send(example).is_ok()));
+    let (mut saved, mut sums) = (Instant::now(), Vec::new());
+    while trainer.steps() < *steps {
+        let examples: Vec<_> = scenes.iter().take(IMAGES).collect::<Result<_>>()?;
+        if examples.iter().all(|example| example.masks.is_empty()) {
+            continue;
+        }
+        sums.push(trainer.step(&examples)?);
+        let done = trainer.steps();
+        if done.is_multiple_of(LOGGED) {
+            let mean = |of: fn(&geosam::train::StepReport) -> f64| sums.iter().map(of).sum::<f64>() / sums.len() as f64;
+            let values = [mean(|r| r.loss), mean(|r| r.single_iou), mean(|r| r.best_iou), mean(|r| r.score_error)];
+            let others = [mean(|r| r.gradient), mean(|r| r.rate)];
+            let row = values.iter().chain(&others).map(|value| format!("{value:.6}")).collect::<Vec<_>>().join(",");
+            println!("{done},{row}");
+            writeln!(log, "{done},{row}").map_err(|source| Error::io("write", out, source))?;
+            sums.clear();
+        }
+        if done.is_multiple_of(SAVED) || saved.elapsed() > Duration::from_secs(600) || done == *steps {
+            trainer.save(&state)?;
+            saved = Instant::now();
+        }
+        if done.is_multiple_of(5 * SAVED) {
+            validate(&trainer, settings)?;
+        }
+    }
+    let weights = out.join("geosam_nano.safetensors");
+    trainer.write_weights(&weights)?;
+    println!("wrote {}", weights.display());
+    validate(&trainer, settings)
+}
+
+/// A scene and its objects.
+fn example(seed: u64) -> Result<Example> {
+    let shape = Shape::square(SamConfig::nano().image_size());
+    let scene = Scene::draw(shape, seed)?;
+    let planes = scene.rgb(PictureStyle::from_seed(seed));
+    let pixels = (0..shape.area()).flat_map(|pixel| [0, 1, 2].map(|band| planes[band * shape.area() + pixel]));
+    let image = ModelImage::new(shape, pixels.collect())?;
+    let mut masks = vec![false; scene.objects.len() * shape.area()];
+    for (mask, object) in masks.chunks_exact_mut(shape.area()).zip(&scene.objects) {
+        let Window { column, row, shape: window } = object.window;
+        for (offset, inside) in object.mask.chunks_exact(window.width).enumerate() {
+            let start = (row as usize + offset) * shape.width + column as usize;
+            mask[start..start + window.width].copy_from_slice(inside);
+        }
+    }
+    Ok(Example { image, masks: Masks::new(shape, masks)? })
+}
+
+/// Asks for objects of held-out scenes, and writes down what came of it.
+fn validate(trainer: &Trainer, settings: &Settings) -> Result<()> {
+    let start = Instant::now();
+    let model = trainer.model()?;
+    let mut found: Vec<ObjectIou> = Vec::new();
+    for seed in HELD_OUT.. {
+        let Example { image, masks } = example(seed)?;
+        found.extend(evaluate(&model as &dyn Segmenter, &image, &masks)?);
+        if found.len() >= settings.objects {
+            break;
+        }
+    }
+    let mean = |of: fn(&ObjectIou) -> f64| found.iter().map(of).sum::<f64>() / found.len() as f64;
+    let means = [mean(|o| o.click), mean(|o| o.best_of_three), mean(|o| o.bbox), mean(|o| o.clicks)];
+    let off = mean(|o| (o.score - o.click).abs());
+    println!(
+        "held out: {} objects, mean IoU one click {:.3}, best of three {:.3}, box {:.3}, five clicks {:.3}; \
+         predicted IoU off by {off:.3} ({:.0} s)",
+        found.len(),
+        means[0],
+        means[1],
+        means[2],
+        means[3],
+        start.elapsed().as_secs_f64()
+    );
+    let mut log =
+        log_file(&settings.out.join("validation.csv"), "step,objects,click,best_of_three,box,five_clicks,score_error")?;
+    let row = means.map(|mean| format!("{mean:.4}")).join(",");
+    writeln!(log, "{},{},{row},{off:.4}", trainer.steps(), found.len())
+        .map_err(|source| Error::io("write", &settings.out, source))
+}
+
+/// A CSV to append to, with a header if it is new.
+fn log_file(path: &Path, header: &str) -> Result<File> {
+    let failed = |source| Error::io("write", path, source);
+    let is_new = !path.is_file();
+    let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
+    if is_new {
+        writeln!(file, "{header}").map_err(failed)?;
+    }
+    Ok(file)
+}
