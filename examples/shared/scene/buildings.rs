@@ -196,7 +196,7 @@ impl Painter {
             let steps = ((along[1] - along[0]) / 2.0) as usize;
             let mut inside = (0..steps).map(|i| along[0] + 2.0 * i as f32).filter(|a| free(*a));
             if let Some(start) = inside.next() {
-                let end = inside.last().unwrap_or(start);
+                let end = inside.next_back().unwrap_or(start);
                 let length = (end - start - path * (pieces - 1) as f32) / pieces as f32;
                 for piece in 0..pieces {
                     let middle = start + length / 2.0 + piece as f32 * (length + path);

@@ -92,9 +92,8 @@ impl Sensor {
         for (step, pixels) in line.chunks_mut(8).enumerate() {
             let light = 1.0 + self.relief_strength * self.relief.smooth(8.0 * step as f32 + 4.0, y);
             for pixel in pixels {
-                for band in 0..4 {
-                    let seen = pixel[band] * light * self.gain[band];
-                    pixel[band] = seen * (1.0 - self.haze) + self.air[band] * self.haze;
+                for ((value, gain), air) in pixel.iter_mut().zip(self.gain).zip(self.air) {
+                    *value = *value * light * gain * (1.0 - self.haze) + air * self.haze;
                 }
             }
         }

@@ -6,7 +6,7 @@ use super::cover::{Cover, Material};
 use super::noise::{Patch, grain};
 use super::object::ObjectKind;
 use super::parcels::Parcel;
-use super::water::Blob;
+use super::water::{Blob, to_segment};
 
 /// One crown, seen from above.
 #[derive(Debug)]
@@ -146,13 +146,10 @@ impl Painter {
             // A crown is about as wide as the tree is high.
             let length = 1.3 * crown.radius * self.gsd;
             let by = [self.shadow[0] * length, self.shadow[1] * length];
-            let [x0, y0] = [crown.center[0] + by[0], crown.center[1] + by[1]];
-            let r = 0.95 * crown.radius;
-            let bounds = Bounds { left: x0 - r, right: x0 + r, top: y0 - r, bottom: y0 + r };
-            self.canvas.darken(bounds, 2.0, 0.85, |x, y| {
-                let (dx, dy) = (x - x0, y - y0);
-                r - (dx * dx + dy * dy).sqrt()
-            });
+            let top = [crown.center[0] + by[0], crown.center[1] + by[1]];
+            let radius = 0.9 * crown.radius;
+            let bounds = Bounds::around(&[crown.center, top]).grown(radius + 1.0);
+            self.canvas.darken(bounds, 2.0, 0.85, |x, y| radius - to_segment([x, y], crown.center, top));
         }
     }
 

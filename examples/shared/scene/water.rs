@@ -185,7 +185,7 @@ impl Painter {
         let owner = self.canvas.register(ObjectKind::Sea, NOBODY);
         let (shelf, clear) = (self.random.range(10.0, 120.0), self.random.range(0.0, 0.9));
         let surf = self.random.range(0.0, 0.6);
-        self.canvas.fill(whole, owner, &inside, |x, y, depth| {
+        self.canvas.fill(whole, owner, inside, |x, y, depth| {
             let mut colour = deep.at(x, y);
             blend(&mut colour, shallow, clear * (1.0 - depth / shelf).clamp(0.0, 1.0));
             let foam = (1.0 - (depth - 2.0).abs() / 3.0).clamp(0.0, 1.0) * (0.5 + wetness.fractal(4.0 * x, 4.0 * y));
