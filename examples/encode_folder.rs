@@ -4,7 +4,7 @@
 //! cargo run --example encode_folder
 //! ```
 
-#[path = "shared/scene.rs"]
+#[path = "shared/scene/mod.rs"]
 mod scene;
 
 use std::path::Path;
@@ -43,7 +43,7 @@ impl Progress for StopAt {
 pub(crate) fn run(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))?;
     let raster_path = folder.join("scene.tif");
-    let scene = Scene::draw(Shape::new(1024, 1024), 3)?;
+    let scene = Scene::lakeland(Shape::new(1024, 1024), 13)?;
     write_raster(&raster_path, &scene.grid, &scene.pixels, Scene::BANDS, Some(0.0))?;
 
     // Near infrared, red, green; at 0.6 m instead of 0.5 m.

@@ -7,7 +7,7 @@
 //! A chip is encoded once and opened once; each position of the pointer is then one pass of the decoder. Positions that
 //! are known together, as those of a path, are asked together: a session answers them side by side.
 
-#[path = "shared/scene.rs"]
+#[path = "shared/scene/mod.rs"]
 mod scene;
 
 use std::time::Instant;
@@ -30,7 +30,7 @@ fn main() -> Result<()> {
 
 /// Needs no file: the raster is drawn, and the model has seeded random weights.
 pub(crate) fn run() -> Result<()> {
-    let scene = Scene::draw(Shape::square(512), 13)?;
+    let scene = Scene::lakeland(Shape::square(512), 13)?;
     let grid = scene.grid.clone();
     let pond = grid.to_pixel(scene.pond());
     let raster = MemoryRaster::new(scene.pixels, scene.grid)?;

@@ -4,7 +4,7 @@
 //! cargo run --example live_query
 //! ```
 
-#[path = "shared/scene.rs"]
+#[path = "shared/scene/mod.rs"]
 mod scene;
 
 use std::path::Path;
@@ -25,7 +25,7 @@ fn main() -> Result<()> {
 pub(crate) fn run(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))?;
     let raster_path = folder.join("scene.tif");
-    let scene = Scene::draw(Shape::new(900, 1200), 11)?;
+    let scene = Scene::lakeland(Shape::new(900, 1200), 11)?;
     write_raster(&raster_path, &scene.grid, &scene.pixels, Scene::BANDS, Some(0.0))?;
 
     let raster = Arc::new(RasterDataset::open(&raster_path.to_string_lossy(), &RasterOptions::default())?);

@@ -8,7 +8,7 @@
 //! trained one yet: the path is real, the mask is not meaningful. With a checkpoint it becomes
 //! `load_model("sam_b.pt", &ModelOptions::default())?` and everything else stays.
 
-#[path = "shared/scene.rs"]
+#[path = "shared/scene/mod.rs"]
 mod scene;
 
 use std::path::Path;
@@ -33,7 +33,7 @@ pub(crate) fn run(folder: &Path) -> Result<()> {
     // 1. A raster: 16-bit, four bands, half a metre a pixel, in a UTM zone.
     let start = Instant::now();
     let raster_path = folder.join("scene.tif");
-    let scene = Scene::draw(Shape::new(768, 1024), 7)?;
+    let scene = Scene::lakeland(Shape::new(768, 1024), 4)?;
     write_raster(&raster_path, &scene.grid, &scene.pixels, Scene::BANDS, Some(0.0))?;
     println!("drew      {}  ({:.1} s)", raster_path.display(), start.elapsed().as_secs_f64());
 

@@ -14,9 +14,8 @@ use geosam::{
 };
 use tempfile::TempDir;
 
-#[allow(dead_code)]
-#[path = "../examples/shared/scene.rs"]
-mod scene;
+#[path = "../examples/shared/scene/mod.rs"]
+pub(crate) mod scene;
 use scene::Scene;
 
 /// A raster of 300 × 400 pixels, encoded with a small model: the smallest SAM has chips of 128 pixels.
