@@ -154,6 +154,19 @@ fn validate(trainer: &Trainer, settings: &Settings) -> Result<()> {
         means[3],
         start.elapsed().as_secs_f64()
     );
+    for areas in [64..256, 256..1024, 1024..4096, 4096..16_384, 16_384..usize::MAX] {
+        let of_size: Vec<_> = found.iter().filter(|object| areas.contains(&object.area)).collect();
+        let mean = |of: fn(&ObjectIou) -> f64| of_size.iter().map(|o| of(o)).sum::<f64>() / of_size.len() as f64;
+        println!(
+            "  from {:>5} px: {:>4} objects, {:.3} {:.3} {:.3} {:.3}",
+            areas.start,
+            of_size.len(),
+            mean(|o| o.click),
+            mean(|o| o.best_of_three),
+            mean(|o| o.bbox),
+            mean(|o| o.clicks)
+        );
+    }
     let mut log =
         log_file(&settings.out.join("validation.csv"), "step,objects,click,best_of_three,box,five_clicks,score_error")?;
     let row = means.map(|mean| format!("{mean:.4}")).join(",");

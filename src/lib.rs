@@ -68,6 +68,8 @@ pub use geosam_io::{
     Resampling, VectorFormat, draw_overlay, read_points, read_prompts, set_cache_size, write_mask, write_overlay,
     write_raster, write_vector,
 };
+#[cfg(feature = "nano")]
+pub use geosam_models::load_nano;
 #[cfg(feature = "train")]
 pub use geosam_models::train;
 pub use geosam_models::{

@@ -135,7 +135,8 @@ impl RangeArguments {
 /// Which model, where, and how it is fed.
 #[derive(Clone, Debug, Args)]
 pub(crate) struct ModelArguments {
-    /// The model: an official, ultralytics or Hugging Face file, recognised by its content
+    /// The model: an official, ultralytics or Hugging Face file, recognised by its content. Without one it is geosam_nano,
+    /// which is part of this program
     #[arg(long, value_name = "FILE")]
     pub(crate) checkpoint: Option<PathBuf>,
     /// auto, cpu, cuda:N or wgpu:N; auto takes the first GPU that works and that this build is for, else the CPU. The first
@@ -166,11 +167,17 @@ impl ModelArguments {
     }
 
     pub(crate) fn load(&self, settings: &LegacySettings) -> Result<Arc<Sam>> {
-        let path = self.checkpoint.as_deref().or(settings.checkpoint.as_deref()).ok_or_else(|| {
-            Error::invalid_argument("--checkpoint", "the path of a model file, for example sam_b.pt", "none")
-        })?;
         let options = ModelOptions { device: self.device, preprocess: self.preprocess(), precision: self.precision };
-        let model = load_model(path, &options)?;
+        let model = match self.checkpoint.as_deref().or(settings.checkpoint.as_deref()) {
+            Some(path) => load_model(path, &options)?,
+            #[cfg(feature = "nano")]
+            None => geosam::load_nano(&options)?,
+            #[cfg(not(feature = "nano"))]
+            None => {
+                let expected = "the path of a model file, for example sam_b.pt";
+                return Err(Error::invalid_argument("--checkpoint", expected, "none"));
+            }
+        };
         for reason in model.passed_over() {
             print_note(&format!("{reason}; running on {}", model.device_name()));
         }

@@ -36,11 +36,11 @@ impl Chips {
     pub(crate) fn run(&self) -> Result<()> {
         let settings = LegacySettings::default();
         let model = ModelDefinition::by_id(&self.model)?;
-        let (chip, tiling) = (self.grid.chip(model.model_type.image_size()), self.grid.tiling(&settings)?);
+        let (chip, tiling) = (self.grid.chip(model.image_size), self.grid.tiling(&settings)?);
         let raster = self.reading.open(&self.raster, self.grid.crs.clone(), &settings)?;
         let sampler = GridGeoSampler::with_tiling(self.grid.window(&raster, &settings)?, chip, tiling)?;
         let rectangles = chip_extent_rectangles(raster.grid(), &sampler)?;
-        let bytes = sampler.len() * model.model_type.feature_bytes();
+        let bytes = sampler.len() * model.feature_bytes();
         let shape = raster.grid().shape;
         // A raster that is smaller than a chip is taken whole.
         let chip = sampler.window(0).shape;

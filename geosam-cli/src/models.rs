@@ -26,8 +26,8 @@ impl Models {
                         "label": d.label,
                         "type": d.model_type.as_str(),
                         "filename": d.filename,
-                        "image_size": d.model_type.image_size(),
-                        "feature_bytes": d.model_type.feature_bytes(),
+                        "image_size": d.image_size,
+                        "feature_bytes": d.feature_bytes(),
                     })
                 })
                 .collect();
@@ -39,14 +39,10 @@ impl Models {
             "id", "name", "type", "checkpoint", "input", "features"
         ));
         for d in MODEL_DEFINITIONS {
-            let mib = d.model_type.feature_bytes() as f64 / f64::from(1 << 20);
+            let mib = d.feature_bytes() as f64 / f64::from(1 << 20);
             print_line(&format!(
                 "{:<18} {:<20} {:<6} {:<22} {:>5} {mib:>6.2} MiB",
-                d.model_id,
-                d.label,
-                d.model_type,
-                d.filename,
-                d.model_type.image_size()
+                d.model_id, d.label, d.model_type, d.filename, d.image_size
             ));
         }
         Ok(())

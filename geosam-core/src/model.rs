@@ -4,6 +4,9 @@ use std::path::{Path, PathBuf};
 
 use crate::error::{Error, Result};
 
+/// Channels of an embedding of every published model.
+const CHANNELS: usize = 256;
+
 /// The model family, as feature files and manifests name it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
 #[serde(rename_all = "lowercase")]
@@ -49,11 +52,16 @@ impl ModelType {
     /// 20.25 MiB for SAM 3.
     #[must_use]
     pub const fn feature_bytes(self) -> usize {
-        let places = (self.image_size() / self.patch_size()).pow(2);
-        let embedding = 256 * places;
+        self.feature_bytes_of(self.image_size(), CHANNELS)
+    }
+
+    /// The same for an input of `image_size` pixels and an embedding of `channels`.
+    const fn feature_bytes_of(self, image_size: usize, channels: usize) -> usize {
+        let places = image_size.div_ceil(self.patch_size()).pow(2);
+        let embedding = channels * places;
         let values = match self {
             Self::Sam => embedding,
-            Self::Sam2 | Self::Sam3 => embedding + 32 * 16 * places + 64 * 4 * places,
+            Self::Sam2 | Self::Sam3 => embedding + channels / 8 * 16 * places + channels / 4 * 4 * places,
         };
         values * size_of::<f32>()
     }
@@ -89,6 +97,10 @@ pub struct ModelDefinition {
     pub model_type: ModelType,
     /// File name under which ultralytics, Python geosam and the QGIS plugin know the checkpoint.
     pub filename: &'static str,
+    /// Side of its square input in pixels, which is the size of a chip.
+    pub image_size: usize,
+    /// Channels of the embedding.
+    pub channels: usize,
 }
 
 const fn definition(
@@ -97,8 +109,15 @@ const fn definition(
     model_type: ModelType,
     filename: &'static str,
 ) -> ModelDefinition {
-    ModelDefinition { model_id, label, model_type, filename }
+    ModelDefinition { model_id, label, model_type, filename, image_size: model_type.image_size(), channels: CHANNELS }
 }
+
+/// The small SAM 2 that comes with `geosam-models`.
+const NANO: ModelDefinition = ModelDefinition {
+    image_size: 512,
+    channels: 128,
+    ..definition("geosam_nano", "geosam nano", ModelType::Sam2, "geosam_nano.safetensors")
+};
 
 /// Every model of the registry: Python geosam's twelve, SAM ViT-H and MobileSAM, and the small model in the
 /// box.
@@ -117,7 +136,7 @@ pub const MODEL_DEFINITIONS: &[ModelDefinition] = &[
     definition("sam2.1_l", "SAM 2.1 large", ModelType::Sam2, "sam2.1_l.pt"),
     definition("sam3", "SAM 3", ModelType::Sam3, "sam3.pt"),
     definition("sam3.1_multiplex", "SAM 3.1 multiplex", ModelType::Sam3, "sam3.1_multiplex.pt"),
-    definition("geosam_nano", "geosam nano", ModelType::Sam2, "geosam_nano.safetensors"),
+    NANO,
 ];
 
 impl ModelDefinition {
@@ -130,6 +149,12 @@ impl ModelDefinition {
             let known: Vec<_> = MODEL_DEFINITIONS.iter().map(|d| d.model_id).collect();
             Error::invalid_argument("model", format!("one of {}", known.join(", ")), model_id)
         })
+    }
+
+    /// Bytes of one chip's features, as files and memory hold them in `f32`.
+    #[must_use]
+    pub const fn feature_bytes(&self) -> usize {
+        self.model_type.feature_bytes_of(self.image_size, self.channels)
     }
 
     /// The registered model a checkpoint's file name stands for: exact names first, then the longest identifier the
@@ -228,13 +253,32 @@ pub struct ModelSpec {
 }
 
 impl ModelSpec {
-    /// Bytes of the features it makes of a chip, if it makes what its family does.
+    /// `geosam_nano`, the small SAM 2 that is compiled into `geosam-models`, with its defaults and without a fingerprint.
+    ///
+    /// ```
+    /// use geosam_core::ModelSpec;
+    ///
+    /// let nano = ModelSpec::nano();
+    /// assert_eq!((nano.model_id.as_str(), nano.image_size), ("geosam_nano", 512));
+    /// ```
     #[must_use]
-    pub const fn feature_bytes(&self) -> usize {
-        let family = self.model_type;
-        let (places, family_places) =
-            (self.image_size.div_ceil(family.patch_size()), family.image_size() / family.patch_size());
-        family.feature_bytes() / family_places.pow(2) * places.pow(2)
+    pub fn nano() -> Self {
+        Self {
+            model_id: NANO.model_id.to_string(),
+            model_type: NANO.model_type,
+            checkpoint_path: PathBuf::from(NANO.filename),
+            image_size: NANO.image_size,
+            fingerprint: None,
+            preprocess: Preprocess::default(),
+            precision: Precision::default(),
+        }
+    }
+
+    /// Bytes of the features it makes of a chip; a model that is not in the registry is taken for one of its family.
+    #[must_use]
+    pub fn feature_bytes(&self) -> usize {
+        let channels = ModelDefinition::by_id(&self.model_id).map_or(CHANNELS, |definition| definition.channels);
+        self.model_type.feature_bytes_of(self.image_size, channels)
     }
 
     /// The checkpoint path that feature files and manifests record: the real file's folder, absolute, with the name

@@ -67,6 +67,8 @@ mod weights;
 
 pub use checkpoint::{Checkpoint, Container, Layout, RandomWeights, Recognised, recognise, write_checkpoint};
 pub use device::DeviceChoice;
+#[cfg(feature = "nano")]
+pub use load::load_nano;
 pub use load::{ModelOptions, load_model};
 #[doc(hidden)]
 pub use preprocess::network_input;

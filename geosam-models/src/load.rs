@@ -45,6 +45,29 @@ pub fn load_model(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Sam>
     Sam::load(&checkpoint, &checkpoint.recognised().config, spec, options)
 }
 
+/// Loads `geosam_nano`, the small SAM 2 that is part of this crate (feature `nano`, on by default): chips of 512 × 512
+/// pixels, every kind of prompt, and weights that were trained on drawn scenes by `examples/train_nano.rs`. It needs no file
+/// and takes milliseconds; the published models know far more of the world.
+///
+/// # Errors
+/// [`Error::Unsupported`](geosam_core::Error::Unsupported) for a device or precision that this build or machine lacks.
+///
+/// # Examples
+/// ```
+/// use geosam_core::Segmenter;
+/// use geosam_models::{ModelOptions, load_nano};
+///
+/// let model = load_nano(&ModelOptions::default())?;
+/// assert_eq!((model.spec().model_id.as_str(), model.spec().image_size), ("geosam_nano", 512));
+/// # Ok::<(), geosam_core::Error>(())
+/// ```
+#[cfg(feature = "nano")]
+pub fn load_nano(options: &ModelOptions) -> Result<Sam> {
+    let checkpoint = Checkpoint::nano()?;
+    let spec = spec(&checkpoint, options)?;
+    Sam::load(&checkpoint, &checkpoint.recognised().config, spec, options)
+}
+
 fn spec(checkpoint: &Checkpoint, options: &ModelOptions) -> Result<ModelSpec> {
     let recognised = checkpoint.recognised();
     Ok(ModelSpec {

@@ -19,6 +19,8 @@ mod write;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+#[cfg(feature = "nano")]
+use geosam_core::ModelSpec;
 use geosam_core::{Error, Result};
 
 pub use container::Container;
@@ -65,7 +67,17 @@ impl Checkpoint {
     /// are not those of a SAM; [`Error::Unsupported`] for an architecture that was never published, or a SAM 3 without
     /// the part that answers clicks.
     pub fn open(path: &Path) -> Result<Self> {
-        let Listing { container, tensors, unreadable } = Listing::open(path)?;
+        Self::of(Listing::open(path)?, path)
+    }
+
+    /// `geosam_nano`, which is part of this crate.
+    #[cfg(feature = "nano")]
+    pub(crate) fn nano() -> Result<Self> {
+        let path = ModelSpec::nano().checkpoint_path;
+        Self::of(safetensors::of_program(include_bytes!("../../assets/geosam_nano.safetensors"), &path)?, &path)
+    }
+
+    fn of(Listing { container, tensors, unreadable }: Listing, path: &Path) -> Result<Self> {
         let (family, layout) = family(path, &tensors)?;
         let (count, dtype) = (tensors.len() + unreadable.len(), prevailing_dtype(&tensors));
         let tensors = translate(path, tensors, family, layout)?;

@@ -1,8 +1,14 @@
 //! The header of safetensors files: names, types, shapes and places of tensors as JSON.
 
 use std::collections::BTreeMap;
+#[cfg(feature = "nano")]
+use std::path::Path;
 use std::sync::Arc;
 
+#[cfg(feature = "nano")]
+use ::safetensors::SafeTensors;
+#[cfg(feature = "nano")]
+use geosam_core::Error;
 use geosam_core::Result;
 use geosam_core::torch_file::{TensorDtype, TensorFile, TensorRef};
 use serde_json::Value;
@@ -78,6 +84,21 @@ impl<'a> Entry<'a> {
         let [start, end] = &entry.get("data_offsets")?.as_array()?[..] else { return None };
         Some(Self { dtype, shape, start: start.as_u64()?, end: end.as_u64()? })
     }
+}
+
+/// The tensors of a file that is part of the program.
+#[cfg(feature = "nano")]
+pub(super) fn of_program(contents: &[u8], path: &Path) -> Result<Listing> {
+    let invalid = |found: String| Error::invalid_file(path, "safetensors", "whole tensors", found);
+    let file = SafeTensors::deserialize(contents).map_err(|error| invalid(error.to_string()))?;
+    let mut listing =
+        Listing { container: Container::Safetensors, tensors: BTreeMap::new(), unreadable: BTreeMap::new() };
+    for (name, tensor) in file.iter() {
+        let dtype =
+            dtype_of(&format!("{:?}", tensor.dtype())).ok_or_else(|| invalid(format!("{:?}", tensor.dtype())))?;
+        listing.tensors.insert(name.to_string(), TensorRef::in_memory(dtype, tensor.shape(), tensor.data().to_vec())?);
+    }
+    Ok(listing)
 }
 
 /// The type that safetensors calls by this name; `None` for those smaller than a byte.

@@ -5,6 +5,7 @@
 
 mod clicks;
 mod evaluate;
+mod first_weights;
 mod lesson;
 mod loss;
 mod parameters;

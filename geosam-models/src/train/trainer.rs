@@ -8,11 +8,11 @@ use std::sync::Arc;
 use burn::tensor::{Device, Tensor};
 use geosam_core::{Error, Masks, ModelImage, Precision, Preprocess, Result};
 
+use super::first_weights::FirstWeights;
 use super::lesson::Lesson;
 use super::loss::LossSums;
 use super::parameters::{Parameters, Values};
 use super::random::Random;
-use crate::checkpoint::RandomWeights;
 use crate::device::DeviceChoice;
 use crate::load::ModelOptions;
 use crate::preprocess::{self, Normalization};
@@ -31,9 +31,9 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Steps until the learning rate is zero.
     pub steps: usize,
-    /// Steps until it is at its highest (default: 300).
+    /// Steps until it is at its highest (default: 200).
     pub warmup: usize,
-    /// The highest learning rate (default: 0.001).
+    /// The highest learning rate (default: 0.0005).
     pub learning_rate: f64,
     /// Objects of an image that a step asks for, at most (default: 8). Each is asked for twice: with a click or a box, and
     /// after corrections.
@@ -44,7 +44,7 @@ impl TrainConfig {
     /// The defaults, for `steps` steps.
     #[must_use]
     pub fn new(model: SamConfig, steps: usize) -> Self {
-        Self { model, seed: 0, steps, warmup: 300, learning_rate: 1e-3, objects: 8 }
+        Self { model, seed: 0, steps, warmup: 200, learning_rate: 5e-4, objects: 8 }
     }
 
     /// A line up to the highest rate, then half a cosine down to zero.
@@ -101,7 +101,7 @@ impl Trainer {
     /// weights that are folded while loading.
     pub fn new(config: TrainConfig) -> Result<Self> {
         config.model.validate()?;
-        let parameters = Parameters::of(&RandomWeights::new(config.seed), &config.model, |_| true)?;
+        let parameters = Parameters::of(&FirstWeights { seed: config.seed }, &config.model, |_| true)?;
         Ok(Self { config, parameters })
     }
 
