@@ -15,20 +15,30 @@ use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::mpsc::sync_channel;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
-use geosam::train::{Example, ObjectIou, TrainConfig, Trainer, evaluate};
-use geosam::{Error, Masks, ModelImage, Result, SamConfig, Segmenter, Shape, Window};
+use geosam::train::{Example, ObjectIou, StepReport, TrainConfig, Trainer, evaluate};
+use geosam::{Error, HieraConfig, ImageEncoderConfig, Masks, ModelImage, Result, SamConfig, Segmenter, Shape, Window};
 use scene::{PictureStyle, Scene};
 
 /// Scenes of this seed and later ones are for validation.
 const HELD_OUT: u64 = 1 << 40;
-/// Images of a step; each is learned from on a core of its own.
-const IMAGES: usize = 2;
+/// Side of the images, how many of them a step learns from, and the share of all steps until which it is so: most is learned
+/// sooner from small images, whose objects are larger beside them.
+const PHASES: [Phase; 2] = [Phase { side: 256, images: 4, end: 0.65 }, Phase { side: 512, images: 2, end: 1.0 }];
 /// Steps between two lines of the log.
 const LOGGED: usize = 20;
 /// Steps between two checkpoints.
-const SAVED: usize = 200;
+const SAVED: usize = 100;
+/// Steps between two validations.
+const VALIDATED: usize = 500;
+
+#[derive(Clone, Copy)]
+struct Phase {
+    side: usize,
+    images: usize,
+    end: f64,
+}
 
 /// What the command line asks for.
 struct Settings {
@@ -67,53 +77,68 @@ fn run(settings: &Settings) -> Result<()> {
     let Settings { out, steps, seed, .. } = settings;
     std::fs::create_dir_all(out).map_err(|source| Error::io("create", out, source))?;
     let state = out.join("state.safetensors");
-    let mut trainer = Trainer::new(TrainConfig { seed: *seed, ..TrainConfig::new(SamConfig::nano(), *steps) })?;
-    if state.is_file() {
-        trainer.restore(&state)?;
-    }
-    println!("{} parameters, {} of {steps} steps done", trainer.parameters(), trainer.steps());
-    if settings.validate {
-        return validate(&trainer, settings);
-    }
-    let log = out.join("steps.csv");
+    let (log, mut rows) = (out.join("steps.csv"), Vec::new());
     let mut log = log_file(&log, "step,loss,single_iou,best_iou,score_error,gradient,rate")?;
-    let first = (*seed << 32) + (trainer.steps() * IMAGES) as u64;
-    let (sender, scenes) = sync_channel(2 * IMAGES);
-    std::thread::spawn(move || (first..).map(|seed| example(seed)).all(|example| sender.send(example).is_ok()));
-    let (mut saved, mut sums) = (Instant::now(), Vec::new());
-    while trainer.steps() < *steps {
-        let examples: Vec<_> = scenes.iter().take(IMAGES).collect::<Result<_>>()?;
-        if examples.iter().all(|example| example.masks.is_empty()) {
+    for Phase { side, images, end } in PHASES {
+        let last = (*steps as f64 * end) as usize;
+        let mut trainer = trainer(settings, side)?;
+        if state.is_file() {
+            trainer.restore(&state)?;
+        }
+        println!("{} parameters, images of {side} px, {} of {last} steps done", trainer.parameters(), trainer.steps());
+        if settings.validate && last == *steps {
+            return validate(&trainer, settings, side);
+        }
+        if settings.validate || trainer.steps() >= last {
             continue;
         }
-        sums.push(trainer.step(&examples)?);
-        let done = trainer.steps();
-        if done.is_multiple_of(LOGGED) {
-            let mean = |of: fn(&geosam::train::StepReport) -> f64| sums.iter().map(of).sum::<f64>() / sums.len() as f64;
-            let values = [mean(|r| r.loss), mean(|r| r.single_iou), mean(|r| r.best_iou), mean(|r| r.score_error)];
-            let others = [mean(|r| r.gradient), mean(|r| r.rate)];
-            let row = values.iter().chain(&others).map(|value| format!("{value:.6}")).collect::<Vec<_>>().join(",");
-            println!("{done},{row}");
-            writeln!(log, "{done},{row}").map_err(|source| Error::io("write", out, source))?;
-            sums.clear();
-        }
-        if done.is_multiple_of(SAVED) || saved.elapsed() > Duration::from_secs(600) || done == *steps {
-            trainer.save(&state)?;
-            saved = Instant::now();
-        }
-        if done.is_multiple_of(5 * SAVED) {
-            validate(&trainer, settings)?;
+        let first = (*seed << 32) + ((side * *steps + trainer.steps()) * images) as u64;
+        let (sender, scenes) = sync_channel(2 * images);
+        std::thread::spawn(move || (first..).map(|seed| example(seed, side)).all(|scene| sender.send(scene).is_ok()));
+        while trainer.steps() < last {
+            let examples: Vec<_> = scenes.iter().take(images).collect::<Result<_>>()?;
+            if examples.iter().all(|example| example.masks.is_empty()) {
+                continue;
+            }
+            rows.push(trainer.step(&examples)?);
+            let done = trainer.steps();
+            if done.is_multiple_of(LOGGED) {
+                let row = format!("{done},{}", means(&rows));
+                println!("{row}");
+                writeln!(log, "{row}").map_err(|source| Error::io("write", out, source))?;
+                rows.clear();
+            }
+            if done.is_multiple_of(SAVED) || done == last {
+                trainer.save(&state)?;
+                trainer.write_weights(&out.join("geosam_nano.safetensors"))?;
+            }
+            if done.is_multiple_of(VALIDATED) || done == last {
+                validate(&trainer, settings, side)?;
+            }
         }
     }
-    let weights = out.join("geosam_nano.safetensors");
-    trainer.write_weights(&weights)?;
-    println!("wrote {}", weights.display());
-    validate(&trainer, settings)
+    println!("wrote {}", out.join("geosam_nano.safetensors").display());
+    Ok(())
+}
+
+/// A training of images of `side` pixels. The weights are the same for every size.
+fn trainer(settings: &Settings, side: usize) -> Result<Trainer> {
+    let image_encoder = ImageEncoderConfig::Hiera(HieraConfig { image_size: side, ..HieraConfig::nano() });
+    let model = SamConfig { image_encoder };
+    Trainer::new(TrainConfig { seed: settings.seed, ..TrainConfig::new(model, settings.steps) })
+}
+
+/// Means of some steps, as a row of the log.
+fn means(reports: &[StepReport]) -> String {
+    let mean = |of: fn(&StepReport) -> f64| reports.iter().map(of).sum::<f64>() / reports.len() as f64;
+    let masks = [mean(|r| r.loss), mean(|r| r.single_iou), mean(|r| r.best_iou), mean(|r| r.score_error)];
+    let values = masks.into_iter().chain([mean(|r| r.gradient), mean(|r| r.rate)]);
+    values.map(|value| format!("{value:.6}")).collect::<Vec<_>>().join(",")
 }
 
 /// A scene and its objects.
-fn example(seed: u64) -> Result<Example> {
-    let shape = Shape::square(SamConfig::nano().image_size());
+fn example(seed: u64, side: usize) -> Result<Example> {
+    let shape = Shape::square(side);
     let scene = Scene::draw(shape, seed)?;
     let planes = scene.rgb(PictureStyle::from_seed(seed));
     let pixels = (0..shape.area()).flat_map(|pixel| [0, 1, 2].map(|band| planes[band * shape.area() + pixel]));
@@ -130,12 +155,12 @@ fn example(seed: u64) -> Result<Example> {
 }
 
 /// Asks for objects of held-out scenes, and writes down what came of it.
-fn validate(trainer: &Trainer, settings: &Settings) -> Result<()> {
+fn validate(trainer: &Trainer, settings: &Settings, side: usize) -> Result<()> {
     let start = Instant::now();
     let model = trainer.model()?;
     let mut found: Vec<ObjectIou> = Vec::new();
     for seed in HELD_OUT.. {
-        let Example { image, masks } = example(seed)?;
+        let Example { image, masks } = example(seed, side)?;
         found.extend(evaluate(&model as &dyn Segmenter, &image, &masks)?);
         if found.len() >= settings.objects {
             break;

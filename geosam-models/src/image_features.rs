@@ -13,6 +13,14 @@ pub(crate) struct ImageFeatures {
 
 #[cfg(feature = "train")]
 impl ImageFeatures {
+    /// The same for operators that keep a history.
+    pub(crate) fn autodiff(&self) -> Self {
+        Self {
+            embedding: self.embedding.clone().autodiff(),
+            high_res: self.high_res.clone().map(|maps| maps.map(Tensor::autodiff)),
+        }
+    }
+
     /// The same without the history that gradients need.
     pub(crate) fn without_autodiff(&self) -> Self {
         Self {

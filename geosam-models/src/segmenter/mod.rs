@@ -173,7 +173,7 @@ impl Sam {
     }
 
     /// Features of images, on the device.
-    fn forward(&self, images: &[ModelImage]) -> ImageFeatures {
+    pub(crate) fn forward(&self, images: &[ModelImage]) -> ImageFeatures {
         let ModelSpec { image_size, model_type, preprocess, .. } = self.spec;
         let (normalization, device) = (Normalization::of(model_type), &self.device.device);
         let input = match images {

@@ -1,19 +1,24 @@
 //! Training: a model from nothing, or the mask decoder of a trained one on somebody's own labels.
 //!
-//! [`Trainer`] makes steps on images with masks, as SAM was trained (<https://arxiv.org/abs/2304.02643>, appendix A): clicks,
-//! boxes, and further clicks where the answer is wrong. [`evaluate`] says what a model has learned.
+//! [`Trainer`] makes a model from random weights, [`FineTune`] changes the mask decoder of a trained one. Both learn from images
+//! with masks as SAM did (<https://arxiv.org/abs/2304.02643>, appendix A): from clicks, boxes, and further clicks where the
+//! answer is wrong. [`evaluate`] says what a model knows.
 
 mod clicks;
 mod evaluate;
+mod fine_tune;
 mod first_weights;
 mod lesson;
 mod loss;
 mod parameters;
 mod random;
+mod step;
 mod trainer;
 
 pub use evaluate::{ObjectIou, evaluate};
-pub use trainer::{Example, StepReport, TrainConfig, Trainer};
+pub use fine_tune::{FineTune, FineTuneConfig};
+pub use step::StepReport;
+pub use trainer::{Example, TrainConfig, Trainer};
 
 #[cfg(test)]
 mod tests;

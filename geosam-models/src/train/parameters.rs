@@ -10,6 +10,7 @@ use burn::tensor::{DType, Device, Tensor, TensorData};
 use geosam_core::{Error, Precision, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
+use crate::checkpoint::add_class_row;
 use crate::runtime_panic::read;
 use crate::segmenter::{Network, SamConfig};
 use crate::weights::{self, Leaves, TensorSource};
@@ -131,15 +132,21 @@ impl Parameters {
         length
     }
 
-    /// Writes the tensors in f16 as a safetensors file, through another name first.
+    /// Writes the averaged tensors as a safetensors file that holds them in `dtype`, f16 or f32, through another name first.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be written.
-    pub(crate) fn write(&self, path: &Path, values: Values) -> Result<()> {
-        let bytes = |parameter: &Parameter| parameter.of(values).into_data().convert_dtype(DType::F16).bytes().to_vec();
-        let tensors =
-            self.tensors.iter().map(|(name, parameter)| (name.clone(), &parameter.shape[..], bytes(parameter)));
-        write_safetensors(path, Dtype::F16, tensors.collect(), None)
+    pub(crate) fn write(&self, path: &Path, dtype: Dtype) -> Result<()> {
+        let tensors = self.tensors.iter().map(|(name, parameter)| {
+            let (mut shape, mut values) = (parameter.shape.clone(), read(parameter.of(Values::Averaged)));
+            // No network reads what stands there.
+            add_class_row(name, &mut shape, &mut values, |width| vec![0.0; width]);
+            let count = values.len();
+            let data = TensorData::new(values, [count]);
+            let data = if dtype == Dtype::F16 { data.convert_dtype(DType::F16) } else { data };
+            (name.clone(), shape, data.bytes().to_vec())
+        });
+        write_safetensors(path, dtype, tensors.collect(), None)
     }
 
     /// Writes everything that the next step depends on, under another name first.
@@ -152,7 +159,7 @@ impl Parameters {
             let Some(Trained { average, moments }) = &parameter.trained else { continue };
             let mut push = |kind: &str, tensor: &Tensor<1>| {
                 let bytes = tensor.clone().into_data().bytes().to_vec();
-                tensors.push((format!("{kind}.{name}"), &parameter.shape[..], bytes));
+                tensors.push((format!("{kind}.{name}"), parameter.shape.clone(), bytes));
             };
             push("value", &parameter.value);
             push("average", average);
@@ -206,11 +213,11 @@ impl Parameter {
 fn write_safetensors(
     path: &Path,
     dtype: Dtype,
-    tensors: Vec<(String, &[usize], Vec<u8>)>,
+    tensors: Vec<(String, Vec<usize>, Vec<u8>)>,
     metadata: Option<HashMap<String, String>>,
 ) -> Result<()> {
     let views = tensors.iter().map(|(name, shape, bytes)| {
-        (name, TensorView::new(dtype, shape.to_vec(), bytes).expect("as many bytes as the shape says"))
+        (name, TensorView::new(dtype, shape.clone(), bytes).expect("as many bytes as the shape says"))
     });
     let contents = safetensors::serialize(views, metadata).expect("the names are different");
     geosam_core::replace_file(path, |file| file.write_all(&contents))
@@ -234,7 +241,8 @@ impl TensorSource for Source<'_> {
     }
 
     fn names(&self) -> Vec<String> {
-        self.parameters.tensors.keys().cloned().collect()
+        // Not all of them are asked for where a part of the model is built.
+        Vec::new()
     }
 
     fn shape(&self, name: &str, _wanted: &[usize]) -> Option<Vec<usize>> {

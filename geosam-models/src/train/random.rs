@@ -32,13 +32,12 @@ impl Random {
         (0..12).map(|_| self.uniform()).sum::<f64>() - 6.0
     }
 
-    /// `count` different numbers below `available`, or all of them.
-    pub(crate) fn sample(&mut self, available: usize, count: usize) -> Vec<usize> {
-        let mut all: Vec<usize> = (0..available).collect();
-        for at in 0..count.min(available) {
-            let other = at + self.below(available - at).unwrap_or(0);
-            all.swap(at, other);
-        }
+    /// `count` different places of a list of weights, or all of them, heavy ones sooner than light ones: those with the smallest
+    /// exponential numbers of these rates (Efraimidis and Spirakis 2006).
+    pub(crate) fn sample(&mut self, weights: &[f64], count: usize) -> Vec<usize> {
+        let keys: Vec<f64> = weights.iter().map(|weight| -(1.0 - self.uniform()).ln() / weight).collect();
+        let mut all: Vec<usize> = (0..weights.len()).collect();
+        all.sort_by(|&a, &b| keys[a].total_cmp(&keys[b]));
         all.truncate(count);
         all
     }

@@ -131,3 +131,43 @@ fn evaluation_asks_for_every_object() {
         );
     }
 }
+
+#[test]
+fn a_tuned_decoder_knows_what_it_was_shown_and_the_encoder_is_as_before() {
+    let folder = tempfile::tempdir().unwrap();
+    for (name, config) in
+        [("sam", SamConfig::small()), ("sam2", SamConfig::small_sam2()), ("sam3", SamConfig::small_sam3())]
+    {
+        let [before, after] =
+            ["before.pt", "after.safetensors"].map(|file| folder.path().join(format!("{name}-{file}")));
+        crate::write_random_checkpoint(&before, &config, 7).unwrap();
+        let examples = [example(9), example(10)];
+        let config = FineTuneConfig { steps: 6, warmup: 2, learning_rate: 1e-3, ..FineTuneConfig::default() };
+        let mut tuning = FineTune::new(&crate::Checkpoint::open(&before).unwrap(), &examples, config).unwrap();
+        let losses: Vec<_> = (0..6).map(|_| tuning.step().unwrap().loss).collect();
+        assert!(losses[5] < losses[0], "{name}: {losses:?}");
+        tuning.write_checkpoint(&after).unwrap();
+
+        let [before, after] = [before, after].map(|path| load_model(path, &ModelOptions::default()).unwrap());
+        let [old, new] = [&before, &after].map(|model| model.encode(std::slice::from_ref(&examples[0].image)).unwrap());
+        assert_eq!(old[0].payload, new[0].payload, "{name}: features are the same");
+        let Example { image, masks } = &examples[0];
+        let [old, new] = [&before, &after].map(|model| evaluate(model, image, masks).unwrap());
+        assert_ne!(old, new, "{name}: answers are not");
+    }
+}
+
+#[test]
+fn tuning_without_an_object_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("small.pt");
+    crate::write_random_checkpoint(&path, &SamConfig::small_sam2(), 7).unwrap();
+    let checkpoint = crate::Checkpoint::open(&path).unwrap();
+    let Example { image, masks } = example(11);
+    let empty = Masks::new(masks.shape(), vec![false; masks.shape().area()]).unwrap();
+    let chips = [Example { image, masks: empty }];
+    let error = FineTune::new(&checkpoint, &chips, FineTuneConfig::default()).unwrap_err().to_string();
+    assert!(error.contains("at least one object"), "{error}");
+    let error = FineTune::new(&checkpoint, &chips, FineTuneConfig { chips: 0, ..Default::default() }).unwrap_err();
+    assert!(error.to_string().contains("chips"), "{error}");
+}
