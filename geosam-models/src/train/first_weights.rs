@@ -7,12 +7,16 @@ use geosam_core::Result;
 use crate::checkpoint::RandomWeights;
 use crate::weights::TensorSource;
 
+/// Deviation of the frequencies of the positional code, in turns for half an image. SAM's is 1, with which places a tenth of the
+/// image apart are alike.
+const FREQUENCIES: f32 = 2.5;
+
 /// Deviation of [`is_matching`] weights in units of one over the root of the inputs: a prompt then gives its own place some
 /// tens of times the weight of others.
 const MATCHING_GAIN: f32 = 2.0;
 
-/// Seeded, with the deviations that PyTorch gives new layers: norms that change nothing, no biases, embeddings and the
-/// frequencies of the positional code of deviation 1, position tables of 0.02, every other matrix of 1 / √(3 · inputs). The last
+/// Seeded, with the deviations that PyTorch gives new layers: norms that change nothing, no biases, embeddings of deviation
+/// 1, position tables of 0.02, every other matrix of 1 / √(3 · inputs). The last
 /// layer behind a mask token has a tenth of that, so that every mask begins undecided.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FirstWeights {
@@ -25,7 +29,7 @@ impl FirstWeights {
         let is_table = name.contains("pos_embed");
         let is_embedding = ["embed", "_token.weight", "_tokens.weight"].iter().any(|part| name.contains(part));
         if name.contains("gaussian_matrix") {
-            [0.0, 1.0]
+            [0.0, FREQUENCIES]
         } else if shape.len() <= 1 {
             [if name.ends_with("weight") { 1.0 } else { 0.0 }, 0.0]
         } else if is_table {

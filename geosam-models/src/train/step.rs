@@ -17,8 +17,8 @@ use crate::weights::{self, Leaves};
 /// Longest gradient of a step, as with SAM 2.
 const LONGEST_GRADIENT: f64 = 1.0;
 
-/// An object of sixteen times the area is twice as likely to be asked for: the smallest are the most.
-const AREA_POWER: f64 = 0.25;
+/// An object of sixteen times the area is four times as likely to be asked for: the smallest are the most.
+const AREA_POWER: f64 = 0.5;
 
 /// What a step did. Means over all prompts of the step.
 #[derive(Clone, Copy, Debug, Default)]

@@ -25,7 +25,7 @@ pub struct TrainConfig {
     pub seed: u64,
     /// Steps until the learning rate is zero.
     pub steps: usize,
-    /// Steps until it is at its highest (default: 200).
+    /// Steps until it is at its highest (default: 100).
     pub warmup: usize,
     /// The highest learning rate (default: 0.0005).
     pub learning_rate: f64,
@@ -38,7 +38,7 @@ impl TrainConfig {
     /// The defaults, for `steps` steps.
     #[must_use]
     pub fn new(model: SamConfig, steps: usize) -> Self {
-        Self { model, seed: 0, steps, warmup: 200, learning_rate: 5e-4, objects: 8 }
+        Self { model, seed: 0, steps, warmup: 100, learning_rate: 5e-4, objects: 8 }
     }
 }
 
