@@ -152,12 +152,13 @@ def measure(args, work, environment):
     return lines, problems
 
 
-def facts(args, lines):
+def facts(args, lines, load):
     """Machine, versions, and how this was called."""
     known = {"date": f"{datetime.date.today()}", "device": gpu_memory.name(args.device) or args.device}
     cpuinfo = pathlib.Path("/proc/cpuinfo")
     names = re.findall(r"^model name\s*: (.*)$", cpuinfo.read_text(), re.M) if cpuinfo.exists() else []
     known["machine"] = f"{names[0] if names else platform.machine()}, {os.cpu_count()} cores, {platform.system()}"
+    known["load before the run"] = " ".join(f"{average:.2f}" for average in load)
     built = args.binary.parent / "built.json"
     known |= json.loads(built.read_text()) if built.exists() else {"binary": str(args.binary)}
     versions = [line for line in lines if "transformers" in line]
@@ -180,6 +181,7 @@ def main():
     parser.add_argument("--binary", type=pathlib.Path, default=HERE / "gpu", help="the built gpu bench")
     parser.add_argument("--python", default=sys.executable, help="of PyTorch's side")
     args = parser.parse_args()
+    load = os.getloadavg()
     on_cpu = args.device == "cpu"
     args.precisions = args.precisions or (["f32", "bf16"] if on_cpu else ["f16", "bf16", "f32"])
     args.modes = args.modes or (["f32", "bf16"] if on_cpu else ["bf16", "f32", "bf16-compiled"])
@@ -195,7 +197,7 @@ def main():
             print(f"gpu-bench: {what}", file=sys.stderr)
         lines, problems = measure(args, work, environment)
     problems = [{"step": "machine", "reason": what} for what in missing] + problems
-    known = facts(args, lines)
+    known = facts(args, lines, load)
     name = re.sub(r"[^a-z0-9]+", "-", known["device"].split(",")[0].lower()).strip("-")
     out = args.out or pathlib.Path(f"{known['date']}-{name}")
     out.mkdir(parents=True, exist_ok=True)
