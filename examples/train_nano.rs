@@ -25,7 +25,7 @@ use scene::{PictureStyle, Scene};
 const HELD_OUT: u64 = 1 << 40;
 /// Side of the images, how many of them a step learns from, and the share of all steps until which it is so: most is learned
 /// sooner from small images, whose objects are larger beside them.
-const PHASES: [Phase; 2] = [Phase { side: 256, images: 4, end: 0.65 }, Phase { side: 512, images: 2, end: 1.0 }];
+const PHASES: [Phase; 2] = [Phase { side: 256, images: 4, end: 0.8 }, Phase { side: 512, images: 2, end: 1.0 }];
 /// Steps between two lines of the log.
 const LOGGED: usize = 20;
 /// Steps between two checkpoints.

@@ -6,9 +6,9 @@ use super::buffer;
 use super::differentiable::{Input, differentiable};
 use super::simd::{exp, vectorised};
 
-/// Weight of the focal loss (<https://arxiv.org/abs/1708.02002>); the dice loss has weight 1. SAM's is 20, which a network that
-/// knows nothing yet answers with empty masks for longer.
-const FOCAL_WEIGHT: f32 = 10.0;
+/// Weight of the focal loss (<https://arxiv.org/abs/1708.02002>); the dice loss has weight 1. SAM's is 20, with which a network
+/// that knows nothing yet answers small objects with empty masks, and goes on doing so.
+const FOCAL_WEIGHT: f32 = 2.0;
 /// Share of the focal loss that pixels of the object have; those outside have the rest.
 const FOCAL_ALPHA: f32 = 0.25;
 

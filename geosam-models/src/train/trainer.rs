@@ -27,7 +27,7 @@ pub struct TrainConfig {
     pub steps: usize,
     /// Steps until it is at its highest (default: 100).
     pub warmup: usize,
-    /// The highest learning rate (default: 0.0005).
+    /// The highest learning rate (default: 0.001).
     pub learning_rate: f64,
     /// Objects of an image that a step asks for, at most (default: 8). Each is asked for twice: with a click or a box, and
     /// after corrections.
@@ -38,7 +38,7 @@ impl TrainConfig {
     /// The defaults, for `steps` steps.
     #[must_use]
     pub fn new(model: SamConfig, steps: usize) -> Self {
-        Self { model, seed: 0, steps, warmup: 100, learning_rate: 5e-4, objects: 8 }
+        Self { model, seed: 0, steps, warmup: 100, learning_rate: 1e-3, objects: 8 }
     }
 }
 
