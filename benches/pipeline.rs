@@ -4,6 +4,7 @@
 //! ```sh
 //! cargo bench --bench pipeline                    # every case, some minutes, needs 5 GB of disk
 //! cargo bench --bench pipeline -- --dir /mnt/data # elsewhere than in the system's folder for temporary files
+//! cargo bench --bench pipeline -- --alone         # reading alone and writing alone, on one, two and four threads
 //! ```
 //!
 //! A raster of 8192 × 8192 pixels (8-bit RGB, a tiled and deflated GeoTIFF), read as it is and warped to another CRS, is
@@ -16,14 +17,15 @@
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use geosam::{
-    Affine, ChipSource, Crs, EncodedImageFeatures, Error, FeatureCacheBuilder, FeatureCacheConfig, FeaturePayload,
-    FeatureTensor, GeoGrid, ModelImage, ModelSpec, ModelType, NoProgress, Osr, Pixels, Precision, Preprocess,
-    PromptSession, RasterDataset, RasterOptions, Result, Segmenter, Shape, Tiling, Window, set_cache_size,
-    write_raster,
+    Affine, ChipRecord, ChipSource, Crs, EncodedImageFeatures, Error, FeatureCacheBuilder, FeatureCacheConfig,
+    FeatureFolder, FeaturePayload, FeatureStore, FeatureTensor, FolderOptions, GeoGrid, GridGeoSampler, ModelImage,
+    ModelSpec, ModelType, NoProgress, Osr, Pixels, Precision, Preprocess, PromptSession, RasterDataset, RasterOptions,
+    Result, Segmenter, Shape, Tiling, ValueRange, Window, set_cache_size, write_raster,
 };
 
 const RASTER: Shape = Shape::square(8192);
@@ -32,6 +34,8 @@ const STRIDE: Shape = Shape::square(512);
 /// cache.
 const CACHE_BYTES: u64 = 32 << 20;
 const CACHE_BYTES_WARPED: u64 = 96 << 20;
+/// Threads of a stage by itself.
+const THREADS: [usize; 3] = [1, 2, 4];
 
 /// One measurement.
 #[derive(Clone, Copy)]
@@ -47,8 +51,10 @@ fn main() -> Result<()> {
     // cargo adds `--bench`.
     let arguments: Vec<_> = std::env::args().skip(1).filter(|a| a != "--bench").collect();
     match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        [] => compare(&std::env::temp_dir()),
-        ["--dir", folder] => compare(Path::new(folder)),
+        [] => in_folder(&std::env::temp_dir(), compare),
+        ["--dir", folder] => in_folder(Path::new(folder), compare),
+        ["--alone"] => in_folder(&std::env::temp_dir(), stages_alone),
+        ["--alone", "--dir", folder] => in_folder(Path::new(folder), stages_alone),
         ["--case", folder, warped, model, encode, rows] => {
             let number = |text: &str| text.parse().map_err(|_| Error::invalid_argument("case", "a number", text));
             run(
@@ -61,21 +67,99 @@ fn main() -> Result<()> {
                 },
             )
         }
-        _ => Err(Error::invalid_argument("argument", "none, or --dir DIR", arguments.join(" "))),
+        _ => Err(Error::invalid_argument("argument", "--alone, --dir DIR or nothing", arguments.join(" "))),
     }
+}
+
+/// Run `measure` in a folder below `parent` that has the raster, and remove it.
+fn in_folder(parent: &Path, measure: impl FnOnce(&Path) -> Result<()>) -> Result<()> {
+    let folder = parent.join(format!("geosam-pipeline-{}", std::process::id()));
+    std::fs::create_dir_all(&folder).map_err(|source| Error::io("create", &folder, source))?;
+    let result = draw(&raster_path(&folder)).and_then(|()| measure(&folder));
+    std::fs::remove_dir_all(&folder).map_err(|source| Error::io("remove", &folder, source))?;
+    result
 }
 
 /// Every case in a process of its own, and a table of them.
 fn compare(folder: &Path) -> Result<()> {
-    let folder = folder.join(format!("geosam-pipeline-{}", std::process::id()));
-    std::fs::create_dir_all(&folder).map_err(|source| Error::io("create", &folder, source))?;
-    let result = draw(&raster_path(&folder)).and_then(|()| {
-        println!("| raster | features | encoder | chips | wall | idle | before + after | read | prepare | write | peak memory |");
-        println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
-        cases().into_iter().try_for_each(|case| in_own_process(&folder, case))
-    });
-    std::fs::remove_dir_all(&folder).map_err(|source| Error::io("remove", &folder, source))?;
-    result
+    println!(
+        "| raster | features | encoder | chips | wall | idle | before + after | read | prepare | write | peak memory |"
+    );
+    println!("|---|--:|--:|--:|--:|--:|--:|--:|--:|--:|--:|");
+    cases().into_iter().try_for_each(|case| in_own_process(folder, case))
+}
+
+/// Chips a second of reading alone and of writing alone, by the number of threads.
+fn stages_alone(folder: &Path) -> Result<()> {
+    println!("| chips a second | 1 thread | 2 threads | 4 threads |\n|---|--:|--:|--:|");
+    let row = |what: String, rates: [Result<f64>; 3]| {
+        let [one, two, four] = rates;
+        println!("| {what} | {:.1} | {:.1} | {:.1} |", one?, two?, four?);
+        Ok(())
+    };
+    for warped in [false, true] {
+        let rates = THREADS.map(|threads| rate_of_reading(folder, warped, threads));
+        row(format!("read, {}", if warped { "warped" } else { "as it is" }), rates)?;
+    }
+    for model in [ModelType::Sam, ModelType::Sam2] {
+        let rates = THREADS.map(|threads| rate_of_writing(folder, model, threads));
+        row(format!("written, {:.0} MiB each", mib(model.feature_bytes() as u64)), rates)?;
+    }
+    Ok(())
+}
+
+/// From opening the raster to the last image of three bytes a pixel.
+fn rate_of_reading(folder: &Path, warped: bool, threads: usize) -> Result<f64> {
+    let raster = open(folder, warped)?;
+    let (chip, whole) = (Shape::square(1024), raster.grid().shape);
+    let extent = middle(whole, Shape::new(chip.height + 7 * STRIDE.height, RASTER.width));
+    let sampler = GridGeoSampler::new(extent, chip, STRIDE)?;
+    rate(sampler.len(), threads, |index| {
+        raster.read(sampler.window(index))?.to_model_image(&ValueRange::AsIs).map(drop)
+    })
+}
+
+/// From features in memory to a folder on disk.
+fn rate_of_writing(folder: &Path, model: ModelType, threads: usize) -> Result<f64> {
+    let out = folder.join("features");
+    let features_folder = FeatureFolder::create(&out, Arc::new(Osr), FolderOptions::default())?;
+    let stub = Stub::new(Case { warped: false, model, encode: Duration::ZERO, rows: 0 });
+    let shape = Shape::square(model.image_size());
+    let features = stub.features(&ModelImage::new(shape, vec![0; 3 * shape.area()])?)?;
+    let grid = raster_grid()?;
+    let rate = rate(128, threads, |index| {
+        let record = ChipRecord {
+            chip_id: format!("chip_{index:06}"),
+            grid: grid.window(Window::new(0, 8 * index as i64, shape))?,
+            dst_shape: features.dst_shape,
+            source_path: "raster.tif".to_string(),
+            model_type: model,
+            checkpoint_path: features.checkpoint_path.clone(),
+            fingerprint: None,
+        };
+        features_folder.put(&record, &features)
+    })?;
+    features_folder.commit()?;
+    std::fs::remove_dir_all(&out).map_err(|source| Error::io("remove", &out, source))?;
+    Ok(rate)
+}
+
+/// How often a second `work` is done for the numbers up to `count`, on so many threads.
+fn rate(count: usize, threads: usize, work: impl Fn(usize) -> Result<()> + Sync) -> Result<f64> {
+    let next = AtomicUsize::new(0);
+    let start = Instant::now();
+    std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..threads)
+            .map(|_| {
+                scope.spawn(|| {
+                    let mine = std::iter::from_fn(|| Some(next.fetch_add(1, Ordering::Relaxed)));
+                    mine.take_while(|index| *index < count).try_for_each(&work)
+                })
+            })
+            .collect();
+        workers.into_iter().try_for_each(|worker| worker.join().expect("a stage does not panic"))
+    })?;
+    Ok(count as f64 / start.elapsed().as_secs_f64())
 }
 
 fn cases() -> Vec<Case> {
@@ -106,18 +190,13 @@ fn in_own_process(folder: &Path, case: Case) -> Result<()> {
 
 /// One case; prints its row of the table.
 fn run(folder: &Path, case: Case) -> Result<()> {
-    set_cache_size(if case.warped { CACHE_BYTES_WARPED } else { CACHE_BYTES });
-    // The neighbouring zone is turned by some degrees: the middle of what it holds is full.
-    let options = RasterOptions { crs: case.warped.then(|| Crs::new("EPSG:32632")), ..RasterOptions::default() };
-    let raster = Arc::new(RasterDataset::open(&raster_path(folder).to_string_lossy(), &options)?);
+    let raster = Arc::new(open(folder, case.warped)?);
     let chip = Shape::square(case.model.image_size());
     let extent = Shape::new(chip.height + (case.rows - 1) * STRIDE.height, RASTER.width);
-    let edge = |whole: usize| (whole - RASTER.width) as i64 / 2;
-    let whole = raster.grid().shape;
     let config = FeatureCacheConfig {
         chip: Some(chip),
         tiling: Tiling::Stride(STRIDE),
-        extent: Some(Window::new(edge(whole.width), edge(whole.height), extent)),
+        extent: Some(middle(raster.grid().shape, extent)),
         ..FeatureCacheConfig::default()
     };
     let out = folder.join("features");
@@ -217,9 +296,25 @@ fn raster_path(folder: &Path) -> PathBuf {
     folder.join("raster.tif")
 }
 
+fn open(folder: &Path, warped: bool) -> Result<RasterDataset> {
+    set_cache_size(if warped { CACHE_BYTES_WARPED } else { CACHE_BYTES });
+    let options = RasterOptions { crs: warped.then(|| Crs::new("EPSG:32632")), ..RasterOptions::default() };
+    RasterDataset::open(&raster_path(folder).to_string_lossy(), &options)
+}
+
+/// Rows in the middle of a raster: the neighbouring zone is turned by some degrees, and there what it holds is full.
+fn middle(whole: Shape, extent: Shape) -> Window {
+    let edge = |whole: usize| (whole - RASTER.width) as i64 / 2;
+    Window::new(edge(whole.width), edge(whole.height), extent)
+}
+
+fn raster_grid() -> Result<GeoGrid> {
+    GeoGrid::new(Affine::from_origin(500_000.0, 5_340_000.0, 0.5, 0.5), RASTER, Crs::new("EPSG:32633"))
+}
+
 /// Slow waves with noise on top: it deflates about as well as an orthophoto, to somewhat more than half.
 fn draw(path: &Path) -> Result<()> {
-    let grid = GeoGrid::new(Affine::from_origin(500_000.0, 5_340_000.0, 0.5, 0.5), RASTER, Crs::new("EPSG:32633"))?;
+    let grid = raster_grid()?;
     let mut noise = 1u32;
     let mut values = Vec::with_capacity(3 * RASTER.area());
     for band in 0..3 {

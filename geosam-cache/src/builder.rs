@@ -34,9 +34,9 @@ pub struct FeatureCacheConfig {
     /// until it is on disk: 7 MiB with SAM, 19 MiB with SAM 2, 23.2 MiB with SAM 3. However many chips the raster has, no
     /// more than fit are read ahead and wait to be written; the least is room for three, one in each stage.
     ///
-    /// Beside the bound each stage needs its own memory, which does not grow with the number of chips either: the reader
-    /// one window in the raster's type and what the raster's library caches, the model its weights and activations, the
-    /// two writers a file each.
+    /// Beside the bound each stage needs its own memory, which does not grow with the number of chips either: reading
+    /// one window in the raster's type for each thread and what the raster's library caches, the model its weights and
+    /// activations, the writers a file each.
     ///
     /// [`ModelType::feature_bytes`]: geosam_core::ModelType::feature_bytes
     pub max_memory: usize,
@@ -44,6 +44,13 @@ pub struct FeatureCacheConfig {
     /// hold so many. By default as many as the model asks for ([`Segmenter::batch`]: 1 on a CPU), within a third of
     /// `max_memory`, so that others are read and written meanwhile: a GPU may want more than the default.
     pub batch_size: Option<usize>,
+    /// Threads that read, each with a handle of its own on the raster: what neighbouring chips share, each decodes or warps
+    /// again. By default one if the model asks for one chip at a time, as it does where it needs every core itself; else a
+    /// quarter of the cores, at most 8.
+    pub readers: Option<usize>,
+    /// Threads that write: while one waits for the disk, another puts the next file together. By default two, or as many as
+    /// read if these are more.
+    pub writers: Option<usize>,
     /// Precision of the chip files; the Python systems read [`FeaturePrecision::F32`], the default.
     pub precision: FeaturePrecision,
     /// What becomes of a folder that has features already.
@@ -64,6 +71,8 @@ impl Default for FeatureCacheConfig {
             value_range: ValueRangeChoice::default(),
             max_memory: Self::DEFAULT_MAX_MEMORY,
             batch_size: None,
+            readers: None,
+            writers: None,
             precision: FeaturePrecision::default(),
             existing: ExistingFolder::default(),
         }
@@ -110,8 +119,8 @@ pub struct BuildReport {
 
 /// Where the time of a build went.
 ///
-/// The stages work at the same time, and writing on two threads, whose times are added up: so the stages together take
-/// more than `wall`. What limits a build is the stage that is always busy, which should be the
+/// The stages work at the same time, reading and writing on several threads, whose times are added up: so the stages together
+/// take more than `wall`. What limits a build is the stage that is always busy, which should be the
 /// encoder: [`StageTimings::encoder_idle`] is the number to watch.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct StageTimings {
@@ -163,20 +172,24 @@ impl FeatureCacheBuilder {
     ///
     /// # Errors
     /// [`Error::Cancelled`] when `progress` says so; what reading, encoding and writing return; [`Error::Dataset`] if
-    /// no chip holds a valid pixel; [`Error::InvalidArgument`] for a batch size of 0 or a `max_memory` that is too small,
-    /// naming the least; see [`FeatureFolder::create`] for folders that exist. In every case the folder holds what was
+    /// no chip holds a valid pixel; [`Error::InvalidArgument`] for a batch size or a number of threads of 0, or a `max_memory`
+    /// that is too small, naming the least; see [`FeatureFolder::create`] for folders that exist. In every case the folder holds what was
     /// finished.
     pub fn build(&self, progress: &dyn Progress) -> Result<BuildReport> {
-        if self.config.batch_size == Some(0) {
-            return Err(Error::invalid_argument("batch size", "at least 1", 0));
+        let FeatureCacheConfig { batch_size, readers, writers, .. } = self.config;
+        for (what, number) in [("batch size", batch_size), ("readers", readers), ("writers", writers)] {
+            if number == Some(0) {
+                return Err(Error::invalid_argument(what, "at least 1", 0));
+            }
         }
         let start = Instant::now();
         let sampler = self.sampler()?;
         let bytes_per_chip = image_bytes(sampler.window(0).shape) + self.segmenter.spec().feature_bytes();
-        let batch_size = self.config.batch_size.unwrap_or_else(|| {
+        let batch_size = batch_size.unwrap_or_else(|| {
             let third = self.config.max_memory / bytes_per_chip / 3;
             self.segmenter.batch().min(third).max(1)
         });
+        let readers = readers.unwrap_or_else(|| self.default_readers());
         let budget = ChipBudget::new(self.config.max_memory, bytes_per_chip, batch_size)?;
         let settings = self.settings()?;
         let statistics = start.elapsed();
@@ -195,11 +208,21 @@ impl FeatureCacheBuilder {
             range: &range,
             budget: &budget,
             batch_size,
+            readers,
+            writers: writers.unwrap_or(readers.max(2)),
             progress,
             start,
             statistics,
         }
         .run()
+    }
+
+    fn default_readers(&self) -> usize {
+        if self.segmenter.batch() == 1 {
+            return 1;
+        }
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        (cores / 4).clamp(1, 8)
     }
 
     fn layout(&self) -> Result<(Window, Shape, Shape)> {

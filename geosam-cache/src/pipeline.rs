@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 use std::sync::Mutex;
-use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::time::{Duration, Instant};
 
 use geosam_core::{
@@ -13,18 +13,15 @@ use geosam_core::{
 use crate::builder::{BuildReport, StageTimings};
 use crate::folder::FeatureFolder;
 use crate::memory::{ChipBudget, image_bytes};
-use crate::read_ahead::{Chip, Read, ReadAhead};
+use crate::read_ahead::{Chip, InOrder, Read, ReadAhead};
 use crate::stopwatch::Stopwatch;
 use crate::write_behind::{Encoded, WriteBehind};
-
-/// Threads that write: while one waits for the disk, another puts the next file together.
-const WRITERS: usize = 2;
 
 /// How often a caller that waits for a slow read is asked whether to go on.
 const CANCEL_INTERVAL: Duration = Duration::from_millis(100);
 
-/// One build. Reader and writers have threads of their own; the encoder runs on the calling thread, the only one that
-/// talks to `progress`. Whoever fails closes the budget, and reader and encoder stop when they see it. What is encoded is
+/// One build. Readers and writers have threads of their own; the encoder runs on the calling thread, the only one that
+/// talks to `progress`. Whoever fails closes the budget, and readers and encoder stop when they see it. What is encoded is
 /// still written, unless it is a writer that failed.
 pub(crate) struct Pipeline<'a> {
     pub(crate) source: &'a dyn ChipSource,
@@ -35,6 +32,10 @@ pub(crate) struct Pipeline<'a> {
     pub(crate) budget: &'a ChipBudget,
     /// Chips that are encoded at once, as long as the model's device holds them.
     pub(crate) batch_size: usize,
+    /// Threads that read.
+    pub(crate) readers: usize,
+    /// Threads that write.
+    pub(crate) writers: usize,
     pub(crate) progress: &'a dyn Progress,
     /// When the build began, and the part of it that went into statistics since.
     pub(crate) start: Instant,
@@ -65,22 +66,27 @@ impl Pipeline<'_> {
     /// Encode every chip that the folder lacks.
     pub(crate) fn run(&self) -> Result<BuildReport> {
         let kept: HashSet<String> = self.folder.chips()?.iter().map(|record| record.chip_id.clone()).collect();
-        let reader = ReadAhead::new(self.source, self.sampler, self.range, self.budget);
+        let is_missing = |id: &str| !kept.contains(id);
+        let readers = ReadAhead::new(self.source, self.sampler, self.range, self.budget, is_missing);
         let writers = WriteBehind::new(self.folder, self.budget);
         let mut encoder = Encoding { resumed: kept.len(), batch_size: self.batch_size, ..Encoding::default() };
 
         let end = {
-            let (to_encoder, from_reader) = channel();
+            let (to_encoder, from_readers) = channel();
             let (to_writers, from_encoder) = channel();
             let from_encoder = Mutex::new(from_encoder);
-            let (writers, from_encoder) = (&writers, &from_encoder);
+            let (readers, writers, from_encoder) = (&readers, &writers, &from_encoder);
             std::thread::scope(|scope| {
                 let _guard = self.budget.close_on_panic();
-                scope.spawn(|| reader.run(|id| !kept.contains(id), to_encoder));
-                for _ in 0..WRITERS {
+                for _ in 0..self.readers {
+                    let to_encoder = to_encoder.clone();
+                    scope.spawn(move || readers.run(to_encoder));
+                }
+                drop(to_encoder);
+                for _ in 0..self.writers {
                     scope.spawn(move || writers.run(from_encoder));
                 }
-                let end = self.encode(from_reader, to_writers, &mut encoder);
+                let end = self.encode(InOrder::new(from_readers), to_writers, &mut encoder);
                 self.budget.close();
                 end.unwrap_or_else(|error| {
                     self.budget.fail(error);
@@ -121,8 +127,8 @@ impl Pipeline<'_> {
             timings: StageTimings {
                 wall: self.start.elapsed(),
                 statistics: self.statistics,
-                read: reader.reading.total(),
-                prepare: reader.preparing.total(),
+                read: readers.reading.total(),
+                prepare: readers.preparing.total(),
                 encode: encoder.encoding.total(),
                 write,
             },
@@ -133,13 +139,13 @@ impl Pipeline<'_> {
     #[allow(clippy::needless_pass_by_value)] // dropping its end of a channel is how a stage says that it has stopped
     fn encode<'b>(
         &self,
-        from_reader: Receiver<Read<'b>>,
+        mut from_readers: InOrder<'b>,
         to_writers: Sender<Encoded<'b>>,
         counts: &mut Encoding,
     ) -> Result<End> {
         let total = self.sampler.len() as f64;
         loop {
-            let batch = match self.next_batch(&from_reader, counts) {
+            let batch = match self.next_batch(&mut from_readers, counts) {
                 Batch::Chips(batch) => batch,
                 Batch::End(end) => return Ok(end),
             };
@@ -202,7 +208,7 @@ impl Pipeline<'_> {
     }
 
     /// Wait for a chip, and for those that follow at once, up to the batch size: a GPU takes as long for half a batch.
-    fn next_batch<'b>(&self, from_reader: &Receiver<Read<'b>>, counts: &mut Encoding) -> Batch<'b> {
+    fn next_batch<'b>(&self, from_readers: &mut InOrder<'b>, counts: &mut Encoding) -> Batch<'b> {
         let mut batch = Vec::new();
         while batch.len() < counts.batch_size {
             if self.progress.is_canceled() {
@@ -211,7 +217,7 @@ impl Pipeline<'_> {
             if self.budget.is_closed() {
                 return Batch::End(End::Stopped);
             }
-            match from_reader.recv_timeout(CANCEL_INTERVAL) {
+            match from_readers.recv_timeout(CANCEL_INTERVAL) {
                 Ok(Read::Chip(chip)) => batch.push(chip),
                 Ok(Read::Empty { id }) => {
                     counts.skipped += 1;

@@ -230,7 +230,12 @@ fn unusable_grids_are_refused_before_anything_is_written() {
     assert!(matches!(refuse(outside), Error::OutOfBounds { .. }));
     let gaps = FeatureCacheConfig { tiling: Tiling::Stride(Shape::square(9)), ..Default::default() };
     assert!(matches!(refuse(gaps), Error::InvalidArgument { .. }));
-    let no_batch = FeatureCacheConfig { batch_size: Some(0), ..Default::default() };
-    assert!(matches!(refuse(no_batch), Error::InvalidArgument { .. }));
+    for nothing in [
+        FeatureCacheConfig { batch_size: Some(0), ..Default::default() },
+        FeatureCacheConfig { readers: Some(0), ..Default::default() },
+        FeatureCacheConfig { writers: Some(0), ..Default::default() },
+    ] {
+        assert!(matches!(refuse(nothing), Error::InvalidArgument { .. }));
+    }
     assert!(!folder.exists());
 }

@@ -28,6 +28,8 @@ struct Watch {
     read_pause: Duration,
     encode_pause: Duration,
     most: AtomicUsize,
+    reading: AtomicUsize,
+    most_reading: AtomicUsize,
 }
 
 impl Watch {
@@ -39,6 +41,8 @@ impl Watch {
             read_pause: Duration::from_millis(read_pause),
             encode_pause: Duration::from_millis(encode_pause),
             most: AtomicUsize::new(0),
+            reading: AtomicUsize::new(0),
+            most_reading: AtomicUsize::new(0),
         })
     }
 
@@ -51,13 +55,17 @@ impl Watch {
     }
 
     fn build(self: &Arc<Self>, folder: &Path, max_memory: usize, batch_size: usize) -> Result<BuildReport> {
-        let config = FeatureCacheConfig {
-            chip: Some(CHIP),
-            tiling: Tiling::Stride(Shape::new(CHIP.height, 1)),
-            max_memory,
-            batch_size: Some(batch_size),
-            ..FeatureCacheConfig::default()
-        };
+        self.build_with(folder, max_memory, &FeatureCacheConfig { batch_size: Some(batch_size), ..Default::default() })
+    }
+
+    fn build_with(
+        self: &Arc<Self>,
+        folder: &Path,
+        max_memory: usize,
+        config: &FeatureCacheConfig,
+    ) -> Result<BuildReport> {
+        let tiling = Tiling::Stride(Shape::new(CHIP.height, 1));
+        let config = FeatureCacheConfig { chip: Some(CHIP), tiling, max_memory, ..config.clone() };
         FeatureCacheBuilder::new(self.clone(), self.clone(), Arc::new(SameCrsOnly), folder, config).build(&NoProgress)
     }
 }
@@ -76,8 +84,11 @@ impl ChipSource for Watch {
     }
 
     fn read(&self, window: Window) -> Result<RasterSample> {
-        std::thread::sleep(self.read_pause);
+        self.most_reading.fetch_max(self.reading.fetch_add(1, Ordering::SeqCst) + 1, Ordering::SeqCst);
+        // Of three chips the first takes longest: several readers have the others earlier.
+        std::thread::sleep(if window.column % 3 == 0 { 2 * self.read_pause } else { self.read_pause });
         let sample = self.raster.read(window);
+        self.reading.fetch_sub(1, Ordering::SeqCst);
         self.look();
         sample
     }
@@ -121,6 +132,32 @@ fn chips_on_their_way_never_exceed_the_bound() {
         assert_eq!(report.written, CHIPS);
         let most = watch.most.load(Ordering::SeqCst);
         assert!((1..=chips).contains(&most), "{most} chips at once, {chips} fit");
+        assert_eq!(
+            watch.most_reading.load(Ordering::SeqCst),
+            1,
+            "a model that takes one chip at a time has one reader"
+        );
+    }
+}
+
+#[test]
+fn several_readers_keep_the_bound_and_do_not_wait_for_each_other() {
+    // More readers than there is room for, too.
+    for (readers, batch, chips) in [(3, 1, 8), (3, 4, 6), (8, 1, 3)] {
+        let folder = tempfile::tempdir().unwrap();
+        let watch = Watch::new(folder.path(), 2, 0);
+        let config = FeatureCacheConfig {
+            readers: Some(readers),
+            batch_size: Some(batch),
+            writers: Some(3),
+            ..Default::default()
+        };
+        let report = watch.build_with(folder.path(), chips * CHIP_BYTES, &config).unwrap();
+        assert_eq!(report.written, CHIPS);
+        let most = watch.most.load(Ordering::SeqCst);
+        assert!((1..=chips).contains(&most), "{most} chips at once, {chips} fit");
+        let most_reading = watch.most_reading.load(Ordering::SeqCst);
+        assert!((2..=readers.min(chips)).contains(&most_reading), "{most_reading} of {readers} readers at once");
     }
 }
 
@@ -145,7 +182,7 @@ fn a_bound_below_one_chip_in_each_stage_is_refused_and_nothing_is_made() {
     assert_eq!(watch.build(&out, 3 * CHIP_BYTES, 1).unwrap().written, CHIPS);
 }
 
-/// Notes the first byte of each image.
+/// Notes the first byte of each image: with [`FakeRaster`] its first column.
 #[derive(Debug)]
 struct Order(FakeModel, std::sync::Mutex<Vec<u8>>);
 
@@ -166,18 +203,23 @@ impl Segmenter for Order {
 
 #[test]
 fn chips_are_encoded_and_listed_in_the_order_of_the_windows() {
-    let folder = tempfile::tempdir().unwrap();
-    let raster = Arc::new(FakeRaster::new(8, 100));
-    let model = Arc::new(Order(FakeModel::new(), Default::default()));
-    let crs = Arc::new(SameCrsOnly);
-    let config = FeatureCacheConfig::default();
-    FeatureCacheBuilder::new(raster, model.clone(), crs, folder.path(), config).build(&NoProgress).unwrap();
-    // One row of chips every four columns.
-    let expected: Vec<u8> = (0..=92).step_by(4).collect();
-    assert_eq!(*model.1.lock().unwrap(), expected);
-    let chips = FeatureFolder::open(folder.path()).unwrap().chips().unwrap();
-    let ids: Vec<_> = chips.iter().map(|chip| chip.chip_id.clone()).collect();
-    assert_eq!(ids, (0..24).map(|i| format!("chip_{i:06}")).collect::<Vec<_>>());
+    for readers in [1, 4] {
+        let folder = tempfile::tempdir().unwrap();
+        let raster = Watch::new(folder.path(), 1, 0);
+        let model = Arc::new(Order(FakeModel::new(), Default::default()));
+        let crs = Arc::new(SameCrsOnly);
+        let config = FeatureCacheConfig {
+            chip: Some(CHIP),
+            tiling: Tiling::Stride(Shape::new(CHIP.height, 1)),
+            readers: Some(readers),
+            ..FeatureCacheConfig::default()
+        };
+        FeatureCacheBuilder::new(raster, model.clone(), crs, folder.path(), config).build(&NoProgress).unwrap();
+        assert_eq!(*model.1.lock().unwrap(), (0..CHIPS as u8).collect::<Vec<_>>());
+        let chips = FeatureFolder::open(folder.path()).unwrap().chips().unwrap();
+        let ids: Vec<_> = chips.iter().map(|chip| chip.chip_id.clone()).collect();
+        assert_eq!(ids, (0..CHIPS).map(|i| format!("chip_{i:06}")).collect::<Vec<_>>());
+    }
 }
 
 /// A CRS database that fails in the middle of a run, where only writers ask it.
@@ -208,14 +250,15 @@ impl CrsTransform for FailingCrs {
     }
 }
 
-/// Encode ten chips into `folder`, stopped by what is named.
+/// Encode ten chips into `folder`, stopped by what is named; several readers for "one of several readers".
 fn build_stopped_by(what: &str, folder: &Path) -> Result<BuildReport> {
     let fail_at = |who: &str, number| (what == who).then_some(number);
-    let raster = FakeRaster { fail_at: fail_at("reader", 4), ..FakeRaster::new(8, 44) };
+    let several = what == "one of several readers";
+    let raster = FakeRaster { fail_at: (several || what == "reader").then_some(4), ..FakeRaster::new(8, 44) };
     let model = FakeModel { fail_at: fail_at("encoder", 4), ..FakeModel::new() };
     let crs = FailingCrs { asked: AtomicUsize::new(0), fail_at: fail_at("writer", 5) };
     let progress = CancelAfter::new(fail_at("caller", 4).unwrap_or(usize::MAX));
-    let config = FeatureCacheConfig::default();
+    let config = FeatureCacheConfig { readers: several.then_some(3), ..FeatureCacheConfig::default() };
     FeatureCacheBuilder::new(Arc::new(raster), Arc::new(model), Arc::new(crs), folder, config).build(&progress)
 }
 
@@ -225,8 +268,13 @@ fn a_run_that_stops_in_any_stage_says_why_and_is_continued() {
     build_stopped_by("nothing", whole.path()).unwrap();
     let expected = FeatureFolder::open(whole.path()).unwrap();
 
-    let reasons =
-        [("reader", "truncated"), ("encoder", "this chip"), ("writer", "database is gone"), ("caller", "cancelled")];
+    let reasons = [
+        ("reader", "truncated"),
+        ("one of several readers", "truncated"),
+        ("encoder", "this chip"),
+        ("writer", "database is gone"),
+        ("caller", "cancelled"),
+    ];
     for (what, reason) in reasons {
         let folder = tempfile::tempdir().unwrap();
         let error = build_stopped_by(what, folder.path()).unwrap_err().to_string();
@@ -238,6 +286,8 @@ fn a_run_that_stops_in_any_stage_says_why_and_is_continued() {
         });
         let expected_kept = match what {
             "reader" => 0..=4,
+            // Two others may have gone ahead, to windows before the one that failed.
+            "one of several readers" => 0..=6,
             "writer" => 1..=9,
             _ => 4..=4,
         };
