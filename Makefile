@@ -3,7 +3,7 @@
 CARGO ?= cargo
 export GEOSAM_REFERENCE_ENV ?= $(HOME)/.cache/geosam-reference
 
-.PHONY: help quickstart test full-disk check check-gpu setup parity bench gpu-bench install
+.PHONY: help quickstart test full-disk check check-gpu setup parity bench gpu-bench train-nano install
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
@@ -13,15 +13,15 @@ quickstart: setup ## Encode a generated raster, answer a prompt from it, write p
 	"$${CARGO_TARGET_DIR:-target}"/debug/examples/quickstart
 
 test: setup ## Run every test, documentation example and example program
-	$(CARGO) test --locked --workspace
+	$(CARGO) test --locked --workspace --features train
 
 full-disk: setup ## Run the tests that mount a small file system (Linux)
 	scripts/test-full-disk
 
 check: setup ## Formatting, lints, documentation and layering, with warnings denied
 	$(CARGO) fmt --all --check
-	$(CARGO) clippy --locked --workspace --all-targets -- --deny warnings
-	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --workspace --no-deps
+	$(CARGO) clippy --locked --workspace --all-targets --features train -- --deny warnings
+	RUSTDOCFLAGS="--deny warnings" $(CARGO) doc --locked --workspace --no-deps --features train
 	scripts/check-layering
 
 check-gpu: ## Lints of the GPU features, without a GPU or a download of LLVM
@@ -39,6 +39,10 @@ bench: setup ## Measure speed and memory, with Python geosam beside it in the sa
 
 gpu-bench: ## Pack the bench of a GPU, with PyTorch beside us, for a machine that has one
 	scripts/gpu-bench build
+
+train-nano: setup ## Train the model in the box again, on scenes that are drawn meanwhile (an hour on two cores)
+	$(CARGO) build --locked --release --workspace --features train --example train_nano
+	"$${CARGO_TARGET_DIR:-target}"/release/examples/train_nano --out train-output
 
 install: setup ## Build the geosam command for this machine and put it on the PATH
 	$(CARGO) install --locked --path geosam-cli

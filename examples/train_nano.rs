@@ -8,6 +8,8 @@
 //! Interrupted, it goes on from its last checkpoint. Scenes of seeds from [`HELD_OUT`] on are never learned from; they say
 //! how well the model does.
 
+#[path = "shared/plot.rs"]
+mod plot;
 #[path = "shared/scene/mod.rs"]
 mod scene;
 
@@ -19,6 +21,7 @@ use std::time::Instant;
 
 use geosam::train::{Example, ObjectIou, StepReport, TrainConfig, Trainer, evaluate};
 use geosam::{Error, HieraConfig, ImageEncoderConfig, Masks, ModelImage, Result, SamConfig, Segmenter, Shape, Window};
+use plot::{Curve, Panel, write_panels};
 use scene::{PictureStyle, Scene};
 
 /// Scenes of this seed and later ones are for validation.
@@ -26,6 +29,9 @@ const HELD_OUT: u64 = 1 << 40;
 /// Side of the images, how many of them a step learns from, and the share of all steps until which it is so: most is learned
 /// sooner from small images, whose objects are larger beside them.
 const PHASES: [Phase; 2] = [Phase { side: 256, images: 4, end: 0.8 }, Phase { side: 512, images: 2, end: 1.0 }];
+/// The logs.
+const STEPS: &str = "steps.csv";
+const VALIDATIONS: &str = "validation.csv";
 /// Steps between two lines of the log.
 const LOGGED: usize = 20;
 /// Steps between two checkpoints.
@@ -77,7 +83,7 @@ fn run(settings: &Settings) -> Result<()> {
     let Settings { out, steps, seed, .. } = settings;
     std::fs::create_dir_all(out).map_err(|source| Error::io("create", out, source))?;
     let state = out.join("state.safetensors");
-    let (log, mut rows) = (out.join("steps.csv"), Vec::new());
+    let (log, mut rows) = (out.join(STEPS), Vec::new());
     let mut log = log_file(&log, "step,loss,single_iou,best_iou,score_error,gradient,rate")?;
     for Phase { side, images, end } in PHASES {
         let last = (*steps as f64 * end) as usize;
@@ -87,7 +93,8 @@ fn run(settings: &Settings) -> Result<()> {
         }
         println!("{} parameters, images of {side} px, {} of {last} steps done", trainer.parameters(), trainer.steps());
         if settings.validate && last == *steps {
-            return validate(&trainer, settings, side);
+            validate(&trainer, settings, side)?;
+            return plot(settings);
         }
         if settings.validate || trainer.steps() >= last {
             continue;
@@ -114,6 +121,7 @@ fn run(settings: &Settings) -> Result<()> {
             }
             if done.is_multiple_of(VALIDATED) || done == last {
                 validate(&trainer, settings, side)?;
+                plot(settings)?;
             }
         }
     }
@@ -193,10 +201,40 @@ fn validate(trainer: &Trainer, settings: &Settings, side: usize) -> Result<()> {
         );
     }
     let mut log =
-        log_file(&settings.out.join("validation.csv"), "step,objects,click,best_of_three,box,five_clicks,score_error")?;
+        log_file(&settings.out.join(VALIDATIONS), "step,objects,click,best_of_three,box,five_clicks,score_error")?;
     let row = means.map(|mean| format!("{mean:.4}")).join(",");
     writeln!(log, "{},{},{row},{off:.4}", trainer.steps(), found.len())
         .map_err(|source| Error::io("write", &settings.out, source))
+}
+
+/// Draws the two logs.
+fn plot(settings: &Settings) -> Result<()> {
+    let [steps, validations] = [read_log(&settings.out.join(STEPS))?, read_log(&settings.out.join(VALIDATIONS))?];
+    let curve = |name: &str, rows: &[Vec<f64>], column: usize| Curve {
+        name: name.to_string(),
+        points: rows.iter().map(|row| [row[0], row[column]]).collect(),
+    };
+    let loss = Panel { title: "loss".to_string(), range: [0.0, 2.5], curves: vec![curve("training", &steps, 1)] };
+    let iou = Panel {
+        title: "mean IoU".to_string(),
+        range: [0.0, 1.0],
+        curves: vec![
+            curve("training, one mask", &steps, 2),
+            curve("training, best of three", &steps, 3),
+            curve("held out, one click", &validations, 2),
+            curve("held out, best of three", &validations, 3),
+            curve("held out, box", &validations, 4),
+            curve("held out, five clicks", &validations, 5),
+        ],
+    };
+    write_panels(&settings.out.join("curves.png"), &[loss, iou], settings.steps as f64)
+}
+
+/// The numbers of a log, row by row.
+fn read_log(path: &Path) -> Result<Vec<Vec<f64>>> {
+    let text = std::fs::read_to_string(path).map_err(|source| Error::io("read", path, source))?;
+    let number = |text: &str| text.parse().map_err(|_| Error::invalid_file(path, "CSV", "numbers", text));
+    text.lines().skip(1).map(|row| row.split(',').map(number).collect()).collect()
 }
 
 /// A CSV to append to, with a header if it is new.
