@@ -75,6 +75,18 @@ pub(crate) enum TilingChoice {
 }
 
 impl GridArguments {
+    /// The first of the options that is given.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let options = [
+            (self.chip_size.is_some(), "--chip-size"),
+            (self.tiling.is_some(), "--tiling"),
+            (self.stride.is_some(), "--stride"),
+            (self.crs.is_some(), "--crs"),
+            (self.extent.is_some(), "--extent"),
+        ];
+        options.into_iter().find(|(given, _)| *given).map(|(_, option)| option)
+    }
+
     /// The pixels of the raster to use.
     pub(crate) fn window(&self, raster: &RasterDataset, settings: &LegacySettings) -> Result<Window> {
         use geosam::{ChipSource, CrsTransform};
