@@ -10,7 +10,7 @@ use serde_json::json;
 use crate::workspace::{SHAPE, Workspace, message};
 
 /// Every mask, however bad, from few points.
-const ANYTHING: &str = "--checkpoint CKPT --points-per-side 4 --pred-iou-thresh -1000 --stability-score-thresh 0";
+const ANYTHING: &str = "--checkpoint CKPT --points-per-side 4 --pred-iou-thresh=-1000 --stability-score-thresh 0";
 
 #[test]
 fn files_of_all_formats_hold_the_same_masks() {
@@ -70,10 +70,11 @@ fn a_folder_and_its_raster_have_the_same_masks() {
 #[test]
 fn parameters_decide_what_is_kept() {
     let w = Workspace::new();
-    let masks = |options: &str| w.json(&format!("auto scene.tif {ANYTHING} {options}"))["masks"].as_u64().unwrap();
+    let count = |options: &str| w.json(&format!("auto scene.tif {options}"))["masks"].as_u64().unwrap();
+    assert_eq!(count(&ANYTHING.replace("=-1000", "=1000")), 0);
+    assert_eq!(count(&ANYTHING.replace("-thresh 0", "-thresh 1.1")), 0);
+    let masks = |options: &str| count(&format!("{ANYTHING} {options}"));
     let all = masks("");
-    assert_eq!(masks("--pred-iou-thresh 1000"), 0);
-    assert_eq!(masks("--stability-score-thresh 1.1"), 0);
     assert_eq!(masks("--min-area 200000"), 0);
     assert_eq!(masks("--max-area 0"), 0);
     assert!(masks("--box-nms-thresh 0.01") < all);
@@ -114,7 +115,7 @@ fn what_cannot_be_done_is_refused_before_work_begins() {
         ("auto scene.tif --checkpoint CKPT --out none/a.gpkg", &["none"]),
         ("auto scene.tif --checkpoint CKPT --points-per-side 0 --out a.gpkg", &["points per side"]),
         ("auto scene.tif --checkpoint CKPT --box-nms-thresh 0", &["box NMS threshold"]),
-        ("auto scene.tif --checkpoint CKPT --simplify -1", &["--simplify"]),
+        ("auto scene.tif --checkpoint CKPT --simplify=-1", &["--simplify"]),
         ("auto scene.tif --checkpoint CKPT --min-area 9 --max-area 8", &["largest area"]),
         ("auto scene.tif --checkpoint CKPT --extent 0,0,10,10", &["outside"]),
         ("auto features --checkpoint CKPT --stride 64", &["--stride", "feature folder"]),

@@ -22,7 +22,8 @@ const TILE: usize = 256;
 ///
 /// Where masks overlap the smaller one is seen, of equal ones the first. What is in memory is what GDAL caches
 /// ([`set_cache_size`](crate::set_cache_size)), a strip of the mask at hand, and some bytes for each mask. The file appears with
-/// [`LabelWriter::finish`], in one step; a writer that is dropped before leaves everything as it was.
+/// [`LabelWriter::finish`], in one step; a writer that is dropped before leaves everything as it was. Overviews have the label
+/// of one of their pixels; GDAL brings them through `f32`, which rounds labels above 2²⁴ there.
 ///
 /// # Examples
 /// ```

@@ -52,12 +52,11 @@ impl Asked<'_> {
                 return Err(Error::invalid_argument("segmenter", expected, answer.masks.shape()));
             }
             for (index, (pixels, &score)) in answer.masks.iter().zip(&answer.scores).enumerate() {
-                // A score that is not a number passes neither.
-                if !(score > self.pred_iou_thresh) {
+                if score <= self.pred_iou_thresh || score.is_nan() {
                     continue;
                 }
                 let stability = self.session.stability(answer, index, self.config.stability_score_offset);
-                if !(stability >= self.config.stability_score_thresh) {
+                if stability < self.config.stability_score_thresh {
                     continue;
                 }
                 let mask = match self.valid {

@@ -167,7 +167,7 @@ impl AutomaticMasks {
                 closed.filter_map(|object| object.finished(&self.config)).for_each(|object| suppression.push(object));
                 for object in suppression.settle(next_top, &seams.open_sets()) {
                     report.masks += 1;
-                    take(self.hand_over(object, report.masks)?)?;
+                    take(hand_over(&object, report.masks)?)?;
                 }
             }
             progress.push_info(&format!("{} masks", report.masks));
@@ -221,23 +221,24 @@ impl AutomaticMasks {
     fn reach(&self) -> i32 {
         (self.layout.longest_side() / REACH).max(2)
     }
+}
 
-    fn hand_over(&self, object: Object, number: usize) -> Result<AutomaticMask> {
-        let id = u32::try_from(number).map_err(|_| Error::TooLarge {
-            what: "the masks of this raster".to_string(),
-            found: format!("{number} masks"),
-            limit: format!("{} masks", u32::MAX),
-            remedy: "search a part of the raster, or keep only larger masks",
-        })?;
-        Ok(AutomaticMask {
-            id,
-            window: object.mask.bounds().window(),
-            mask: object.mask.to_masks()?,
-            area: object.mask.area(),
-            score: object.score,
-            stability: object.stability,
-            point: object.point,
-            chips: object.chips.len(),
-        })
-    }
+/// A finished object with its identifier.
+fn hand_over(object: &Object, number: usize) -> Result<AutomaticMask> {
+    let id = u32::try_from(number).map_err(|_| Error::TooLarge {
+        what: "the masks of this raster".to_string(),
+        found: format!("{number} masks"),
+        limit: format!("{} masks", u32::MAX),
+        remedy: "search a part of the raster, or keep only larger masks",
+    })?;
+    Ok(AutomaticMask {
+        id,
+        window: object.mask.bounds().window(),
+        mask: object.mask.to_masks()?,
+        area: object.mask.area(),
+        score: object.score,
+        stability: object.stability,
+        point: object.point,
+        chips: object.chips.len(),
+    })
 }
