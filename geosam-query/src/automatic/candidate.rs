@@ -70,12 +70,12 @@ impl Asked<'_> {
     }
 }
 
-/// Of the candidates whose boxes have a larger IoU than `threshold` the one with the highest score, best first.
+/// Of the candidates that have the same box, with an IoU of more than `threshold`, the one with the highest score; best first.
 pub(super) fn best_of_each_box(mut candidates: Vec<Candidate>, threshold: f64) -> Vec<Candidate> {
     candidates.sort_by(|a, b| b.score.total_cmp(&a.score));
     let mut kept: Vec<Candidate> = Vec::new();
     for candidate in candidates {
-        if kept.iter().all(|better| better.mask.bounds().iou(candidate.mask.bounds()) <= threshold) {
+        if !kept.iter().any(|better| better.mask.is_same_box(&candidate.mask, threshold)) {
             kept.push(candidate);
         }
     }

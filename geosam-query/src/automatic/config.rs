@@ -24,8 +24,9 @@ pub struct AutomaticMasksConfig {
     pub stability_score_thresh: f32,
     /// How far the threshold of the logits is moved up and down to measure stability, default 1.
     pub stability_score_offset: f32,
-    /// Of masks whose boxes have a larger IoU than this one is kept, default 0.7; the one with the largest predicted IoU,
-    /// but masks that lie whole in a chip come before those that were put together at chip borders.
+    /// Of masks whose boxes have a larger IoU than this one is kept, default 0.7: the one with the largest predicted IoU,
+    /// but masks that lie whole in a chip come before those that were put together at chip borders. Other than in the official
+    /// generators, masks that share less than half of the smaller one's pixels are both kept, as a road across a field.
     pub box_nms_thresh: f64,
     /// Holes and islands of fewer pixels than this are filled and removed, default 0: none. Of a mask that is small islands only
     /// the largest stays.
@@ -37,7 +38,8 @@ pub struct AutomaticMasksConfig {
     /// Largest mask to keep, in pixels, by default any.
     pub max_area: Option<u64>,
     /// Two pieces of masks that chip borders cut are taken for one object if, where both chips see it, they have at least this
-    /// IoU, default 0.5. Where chips only meet, what counts is how the two pieces meet along the border.
+    /// IoU, default 0.5, edges blurred by one of the decoder's logits. Where chips only meet, what counts is how the two pieces
+    /// meet along the border.
     pub seam_iou_thresh: f64,
     /// Largest rectangle around an object that is put together from pieces, in pixels, default 2²⁶ (8192×8192): what would
     /// be larger stays in pieces. It bounds how far back pieces are kept, and what one mask takes in memory.

@@ -110,7 +110,7 @@ mod tests {
         assert_eq!(regions.areas, [3, 2, 3]);
         assert_eq!(regions.largest(), 0);
         // Two arms that meet further down.
-        assert_eq!(Regions::of(drawn(&["#.#.#", "#.#.#", "#####"]).as_slice()).areas, [9]);
+        assert_eq!(Regions::of(drawn(&["#.#.#", "#.#.#", "#####"]).as_slice()).areas, [11]);
     }
 
     #[test]

@@ -132,11 +132,27 @@ impl Runs {
         Self::new(masks.into_iter().flat_map(|mask| mask.runs.iter().copied()).collect())
     }
 
+    /// All pixels at most `distance` columns and rows from one of the mask.
+    pub(super) fn thickened(&self, distance: i32) -> Self {
+        let wider = |run: &Run| {
+            let (row, start, end) = (run.row, run.start - distance, run.end + distance);
+            (row - distance..=row + distance).map(move |row| Run { row, start, end })
+        };
+        Self::new(self.runs.iter().flat_map(wider).collect()).unwrap_or_else(|| self.clone())
+    }
+
     /// Number of pixels that both have.
     pub(super) fn shared(&self, other: &Self) -> u64 {
         let mut shared = 0;
         self.for_each_overlap(other, |_, _, pixels| shared += pixels);
         shared
+    }
+
+    /// Whether the boxes of both have a larger IoU than `threshold`, and at least half of the smaller mask lies in the larger.
+    ///
+    /// DIFFERENCE: the official generators look at boxes only, and lose a road that crosses a field from corner to corner.
+    pub(super) fn is_same_box(&self, other: &Self, threshold: f64) -> bool {
+        self.bounds.iou(&other.bounds) > threshold && 2 * self.shared(other) >= self.area.min(other.area)
     }
 
     /// Intersection over union.
@@ -216,6 +232,8 @@ pub(super) mod tests {
         assert_eq!(mask.outside(&[left, right]).unwrap(), drawn(&["..##", "....", "...."]));
         let hole = Rectangle { left: 1, top: 0, right: 2, bottom: 3 };
         assert_eq!(mask.outside(&[hole]).unwrap(), drawn(&["#.##", "#..#", "#.##"]));
+        let thick = drawn(&[".....", ".....", "..#.."]).thickened(1);
+        assert_eq!(thick.as_slice(), (1..=3).map(|row| Run { row, start: 1, end: 4 }).collect::<Vec<_>>());
         assert_eq!(Runs::union([&drawn(&["#..#"]), &drawn(&[".##."])]).unwrap(), drawn(&["####"]));
     }
 
@@ -226,5 +244,8 @@ pub(super) mod tests {
         assert_eq!(a.iou(&b), 6.0 / (10.0 + 13.0 - 6.0));
         assert_eq!(a.iou(&a), 1.0);
         assert_eq!(drawn(&["#.."]).iou(&drawn(&["..#"])), 0.0);
+        // A diagonal and what lies on either side of it have the same box.
+        let (road, fields) = (drawn(&["#...", ".#..", "..#.", "...#"]), drawn(&[".###", "#.##", "##.#", "###."]));
+        assert!(!road.is_same_box(&fields, 0.7) && road.is_same_box(&drawn(&["#...", ".#..", "...#", "...#"]), 0.7));
     }
 }

@@ -173,6 +173,8 @@ struct Seam {
     first: Rectangle,
     second: Rectangle,
     across: Across,
+    /// How far edges may be off: half of what a mask may end before a border.
+    tolerance: i32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,8 +189,9 @@ enum Across {
 impl Seam {
     /// `None` where they share a corner only.
     fn between(first: &Rectangle, second: &Rectangle, reach: i32) -> Option<Self> {
+        let tolerance = reach / 2;
         if let Some(overlap) = first.intersection(second) {
-            return Some(Self { first: overlap, second: overlap, across: Across::Overlap });
+            return Some(Self { first: overlap, second: overlap, across: Across::Overlap, tolerance });
         }
         let (left, right) = (first.left.max(second.left), first.right.min(second.right));
         let (top, bottom) = (first.top.max(second.top), first.bottom.min(second.bottom));
@@ -201,7 +204,7 @@ impl Seam {
                     Rectangle { left, top, right: left + reach, bottom }
                 }
             };
-            return Some(Self { first: strip(first), second: strip(second), across: Across::Columns });
+            return Some(Self { first: strip(first), second: strip(second), across: Across::Columns, tolerance });
         }
         if top == bottom && left < right {
             let strip = |chip: &Rectangle| {
@@ -211,7 +214,7 @@ impl Seam {
                     Rectangle { left, top, right, bottom: top + reach }
                 }
             };
-            return Some(Self { first: strip(first), second: strip(second), across: Across::Rows });
+            return Some(Self { first: strip(first), second: strip(second), across: Across::Rows, tolerance });
         }
         None
     }
@@ -225,6 +228,8 @@ impl Seam {
             Across::Columns => project(|run| Run { row: run.row, start: 0, end: 1 }),
             Across::Rows => project(|run| Run { row: 0, ..*run }),
         }?;
+        // What is as narrow as edges are off, a road, would hardly ever agree.
+        let mask = mask.thickened(self.tolerance);
         let regions = Regions::of(mask.as_slice());
         Some(SeamPart { largest: regions.largest(), mask, regions })
     }

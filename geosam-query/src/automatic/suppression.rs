@@ -92,7 +92,7 @@ impl Suppression {
     /// Whether `object` says no more than `better` does: their boxes are the same, or `object` is a piece of it, as far as
     /// the chips of `object` see it.
     fn is_same(&self, object: &Object, better: &Object) -> bool {
-        if object.mask.bounds().iou(better.mask.bounds()) > self.box_nms_thresh {
+        if object.mask.is_same_box(&better.mask, self.box_nms_thresh) {
             return true;
         }
         let threshold = match object.seen {
