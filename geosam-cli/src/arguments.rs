@@ -52,7 +52,7 @@ pub(crate) struct GridArguments {
     /// Side of a chip in pixels [default: the model's input: 1024, with SAM 3 1008]
     #[arg(long, value_name = "N")]
     pub(crate) chip_size: Option<usize>,
-    /// Whether chips overlap; an object that lies whole in no chip is answered in part [default: overlapping]
+    /// Whether chips overlap; a prompt for an object that lies whole in no chip is answered in part [default: overlapping]
     #[arg(long, value_name = "HOW")]
     pub(crate) tiling: Option<TilingChoice>,
     /// Pixels from one overlapping chip to the next [default: half a chip]

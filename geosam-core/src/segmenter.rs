@@ -187,6 +187,7 @@ pub trait Segmenter: Send + Sync + std::fmt::Debug {
 ///
 /// # Contract
 /// - One [`Prediction`] for each prompt, in order; the same as when each prompt is asked alone, up to rounding.
+/// - `stability` lies between 0 and 1 and does not grow with the offset.
 /// - A prompt with neither points, box nor mask is [`Error::InvalidArgument`], as is a point off the chip by more than
 ///   its size or a label count that differs from the point count.
 pub trait PromptSession: Send + std::fmt::Debug {
