@@ -7,7 +7,7 @@ use geosam_core::PixelPoint;
 use super::candidate::Candidate;
 use super::config::AutomaticMasksConfig;
 use super::rectangle::Rectangle;
-use super::regions::{drop_islands, fill_holes};
+use super::regions::{drop_islands, fill_holes, regions_apart};
 use super::runs::Runs;
 
 /// How much of it chips saw; the most reliable first.
@@ -41,8 +41,8 @@ impl Object {
 
     /// What fragments, at least one, make together.
     ///
-    /// Where several chips saw a place, the one in whose core it lies decides, as elsewhere; what it does not know of at all
-    /// is left to the others. Scores are means weighted by area, the point is that of the best fragment.
+    /// Where several chips saw a place, the one in whose core it lies decides how far the object goes there; regions that it
+    /// did not find at all are left to the others. Scores are means weighted by area, the point is that of the best fragment.
     pub(super) fn of_fragments(fragments: Vec<Fragment>) -> Option<Self> {
         let area: f64 = fragments.iter().map(|fragment| fragment.candidate.mask.area() as f64).sum();
         let mean = |value: fn(&Candidate) -> f32| {
@@ -59,10 +59,13 @@ impl Object {
         let seen = if by_chip.len() > 1 { Seen::Joined } else { Seen::Cut };
         let chips = by_chip.values().map(|(window, ..)| *window).collect();
         let cores: Vec<Rectangle> = by_chip.values().map(|(_, core, _)| *core).collect();
-        let parts = by_chip.values().flat_map(|(_, core, masks)| {
-            masks.iter().flat_map(|mask| [mask.clip(&[*core]), mask.outside(&cores)]).flatten()
-        });
-        let parts: Vec<Runs> = parts.collect();
+        let all = Runs::union(by_chip.values().flat_map(|(.., masks)| masks))?;
+        let mut parts: Vec<Runs> = all.outside(&cores).into_iter().collect();
+        for (_, core, masks) in by_chip.values() {
+            let own = Runs::union(masks).and_then(|own| own.clip(&[*core]));
+            let unknown = all.clip(&[*core]).and_then(|there| regions_apart(&there, own.as_ref()));
+            parts.extend(own.into_iter().chain(unknown));
+        }
         Some(Self { mask: Runs::union(&parts)?, score, stability, point, seen, chips })
     }
 

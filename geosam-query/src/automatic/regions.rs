@@ -83,6 +83,16 @@ pub(super) fn drop_islands(mask: Runs, area: u64) -> Runs {
     Runs::new(kept.map(|(run, _)| *run).collect()).unwrap_or(mask)
 }
 
+/// The regions of a mask that share no pixel with the other one.
+pub(super) fn regions_apart(mask: &Runs, other: Option<&Runs>) -> Option<Runs> {
+    let Some(other) = other else { return Some(mask.clone()) };
+    let regions = Regions::of(mask.as_slice());
+    let mut apart = vec![true; regions.areas.len()];
+    mask.for_each_overlap(other, |run, _, _| apart[regions.of_run[run]] = false);
+    let kept = mask.as_slice().iter().zip(&regions.of_run).filter(|(_, region)| apart[**region]);
+    Runs::new(kept.map(|(run, _)| *run).collect())
+}
+
 /// The pixels of `bounds` that are in none of the runs.
 fn gaps(runs: &[Run], bounds: &Rectangle) -> Vec<Run> {
     let mut gaps = Vec::new();
@@ -127,5 +137,10 @@ mod tests {
         assert_eq!(drop_islands(mask.clone(), 2), drawn(&["##..", "##..", "...."]));
         assert_eq!(drop_islands(mask.clone(), 100), drawn(&["##..", "##..", "...."]));
         assert_eq!(drop_islands(mask.clone(), 1), mask);
+        assert_eq!(
+            regions_apart(&mask, Some(&drawn(&["#...", "....", "...."]))),
+            Some(drawn(&["...#", "....", "...#"]))
+        );
+        assert_eq!(regions_apart(&mask, Some(&mask)), None);
     }
 }
