@@ -34,7 +34,8 @@ const REACH: i32 = 128;
 ///
 /// The parameters are those of the official generators ([`AutomaticMasksConfig`]). Where they cut an image into crops and
 /// drop what touches a crop's edge, here chips cover the raster, and what their borders cut is replaced by the whole mask of
-/// another chip, or put together from the pieces that agree.
+/// another chip, or put together from the pieces that agree. A piece beyond a border that no point hits stays unknown: where
+/// chips do not overlap, up to the distance between points may be missing at the ends of an object.
 ///
 /// Masks are handed over one by one, as soon as no later chip can change them. What waits is kept as runs of pixels, for one row of
 /// chips and what reaches further down from it: memory grows with the width of the raster, not with its height.
