@@ -92,11 +92,8 @@ impl Score {
             let window = object.window;
             let crosses = found.borders[0].iter().any(|&at| window.column < at && at < window.column_end())
                 || found.borders[1].iter().any(|&at| window.row < at && at < window.row_end());
-            if crosses {
-                crossing.add(iou)
-            } else {
-                others.add(iou)
-            }
+            let group = if crosses { &mut crossing } else { &mut others };
+            group.add(iou);
             if iou < FOUND {
                 let (kind, crosses) = (object.kind, if crosses { "across a border" } else { "" });
                 missed.push(format!("IoU {iou:.2}: {kind:?}, {} pixels, {window} {crosses}", object.area));
