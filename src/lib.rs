@@ -40,7 +40,7 @@
 //! | `geosam-io` | rasters, coordinate systems, vector and mask files, through GDAL |
 //! | `geosam-models` | checkpoints and networks, in burn |
 //! | `geosam-cache` | feature folders |
-//! | `geosam-query` | engines |
+//! | `geosam-query` | engines, automatic masks |
 //!
 //! A program that needs one of them only can depend on it alone: querying a folder links no GDAL, a program with its
 //! own model (`examples/custom_segmenter.rs`) needs no burn.
@@ -64,9 +64,9 @@ pub use geosam_core::{
     chip_extent_rectangles, conformance, torch_file,
 };
 pub use geosam_io::{
-    BandInfo, FilePrompt, MaskFormat, Osr, OverlayStyle, PromptFileOptions, RasterDataset, RasterInfo, RasterOptions,
-    Resampling, VectorFormat, draw_overlay, read_points, read_prompts, set_cache_size, write_mask, write_overlay,
-    write_raster, write_vector,
+    BandInfo, FilePrompt, LabelWriter, MaskFormat, Osr, OverlayStyle, PromptFileOptions, RasterDataset, RasterInfo,
+    RasterOptions, Resampling, VectorFormat, VectorWriter, draw_overlay, read_points, read_prompts, set_cache_size,
+    write_mask, write_overlay, write_raster, write_vector,
 };
 #[cfg(feature = "nano")]
 pub use geosam_models::load_nano;
@@ -78,6 +78,7 @@ pub use geosam_models::{
     write_checkpoint, write_random_checkpoint,
 };
 pub use geosam_query::{
+    AutomaticMask, AutomaticMasks, AutomaticMasksConfig, AutomaticMasksRaster, AutomaticMasksReport,
     FeatureQueryEngine, FeatureQueryOptions, OnlineQueryCache, OnlineQueryEngine, OnlineQueryOptions, QueryResult,
 };
 pub use legacy_settings::{LegacyExtent, LegacySettings};

@@ -52,7 +52,7 @@ pub(crate) struct GridArguments {
     /// Side of a chip in pixels [default: the model's input: 1024, with SAM 3 1008]
     #[arg(long, value_name = "N")]
     pub(crate) chip_size: Option<usize>,
-    /// Whether chips overlap; an object that lies whole in no chip is answered in part [default: overlapping]
+    /// Whether chips overlap; a prompt for an object that lies whole in no chip is answered in part [default: overlapping]
     #[arg(long, value_name = "HOW")]
     pub(crate) tiling: Option<TilingChoice>,
     /// Pixels from one overlapping chip to the next [default: half a chip]
@@ -75,6 +75,18 @@ pub(crate) enum TilingChoice {
 }
 
 impl GridArguments {
+    /// The first of the options that is given.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let options = [
+            (self.chip_size.is_some(), "--chip-size"),
+            (self.tiling.is_some(), "--tiling"),
+            (self.stride.is_some(), "--stride"),
+            (self.crs.is_some(), "--crs"),
+            (self.extent.is_some(), "--extent"),
+        ];
+        options.into_iter().find(|(given, _)| *given).map(|(_, option)| option)
+    }
+
     /// The pixels of the raster to use.
     pub(crate) fn window(&self, raster: &RasterDataset, settings: &LegacySettings) -> Result<Window> {
         use geosam::{ChipSource, CrsTransform};

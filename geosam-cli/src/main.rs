@@ -1,6 +1,7 @@
 //! The `geosam` command: encode rasters into feature folders, and answer prompts from them.
 
 mod arguments;
+mod auto;
 mod chips;
 mod console;
 mod encode;
@@ -26,6 +27,8 @@ enum Command {
     Encode(encode::Encode),
     /// Answer prompts from a feature folder, or straight from a raster.
     Query(query::Query),
+    /// Find everything on a feature folder or raster, without prompts.
+    Auto(auto::Auto),
     /// Say what a feature folder, a checkpoint or a raster holds.
     Info(info::Info),
     /// Preview the chips that encoding would make.
@@ -42,6 +45,7 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Encode(command) => command.run(),
         Command::Query(command) => command.run(),
+        Command::Auto(command) => command.run(),
         Command::Info(command) => command.run(),
         Command::Chips(command) => command.run(),
         Command::Models(command) => command.run(),

@@ -1,6 +1,6 @@
 //! `geosam query`
 
-mod outputs;
+pub(crate) mod outputs;
 
 use std::path::{Path, PathBuf};
 use std::time::Instant;

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, missing_docs)]
 
+mod auto;
 mod bad_input;
 mod commands;
 mod interrupt;

@@ -148,8 +148,8 @@ pub enum Error {
         reason: String,
     },
 
-    /// The user cancelled; what was finished is kept.
-    #[error("cancelled after {done} of {total} chips; what is finished has been kept")]
+    /// The user cancelled. Encoding keeps the chips that are finished; files of automatic masks are not written.
+    #[error("cancelled after {done} of {total} chips")]
     Cancelled {
         /// Chips finished.
         done: usize,

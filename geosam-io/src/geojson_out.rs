@@ -2,7 +2,7 @@
 
 use gdal::vector::{Geometry, ToGdal};
 use geo_types::{Coord, LineString, MultiPolygon, Polygon};
-use geosam_core::{Crs, MaskFeatures, Result};
+use geosam_core::{Crs, MaskFeatures, MaskPolygon, Result};
 use serde_json::{Value, json};
 
 use crate::osr::Osr;
@@ -10,23 +10,29 @@ use crate::osr::Osr;
 /// Coordinates are rounded to 10⁻⁹ degrees, a tenth of a millimetre: the pixels of a drone image are a centimetre.
 const DECIMALS: i32 = 9;
 
-/// A feature collection in WGS 84 longitude and latitude: outer rings counter-clockwise, holes clockwise, polygons that
-/// cross the antimeridian cut there, one feature a line.
+/// What comes before, between and after the features of a collection.
+pub(crate) const HEAD: &str = "{\"type\": \"FeatureCollection\", \"features\": [\n";
+pub(crate) const SEPARATOR: &str = ",\n";
+pub(crate) const TAIL: &str = "\n]}\n";
+
+/// A feature collection, one feature a line.
 pub(crate) fn to_rfc7946(features: &MaskFeatures) -> Result<Vec<u8>> {
-    let mut text = b"{\"type\": \"FeatureCollection\", \"features\": [".to_vec();
-    for (index, feature) in features.to_crs(&Crs::wgs84(), &Osr)?.features.into_iter().enumerate() {
+    Ok([HEAD, &to_lines(features)?.join(SEPARATOR), TAIL].concat().into_bytes())
+}
+
+/// Features in WGS 84 longitude and latitude, each as one line: outer rings counter-clockwise, holes clockwise, polygons
+/// that cross the antimeridian cut there.
+pub(crate) fn to_lines(features: &MaskFeatures) -> Result<Vec<String>> {
+    let to_line = |feature: MaskPolygon| {
         let geometry = match &cut_at_antimeridian(feature.polygon).0[..] {
             [polygon] => json!({"type": "Polygon", "coordinates": rings(polygon)}),
             several => {
                 json!({"type": "MultiPolygon", "coordinates": several.iter().map(rings).collect::<Vec<_>>()})
             }
         };
-        let feature = json!({"type": "Feature", "geometry": geometry, "properties": feature.properties});
-        text.extend_from_slice(if index == 0 { b"\n" } else { b",\n" });
-        text.extend_from_slice(feature.to_string().as_bytes());
-    }
-    text.extend_from_slice(b"\n]}\n");
-    Ok(text)
+        json!({"type": "Feature", "geometry": geometry, "properties": feature.properties}).to_string()
+    };
+    Ok(features.to_crs(&Crs::wgs84(), &Osr)?.features.into_iter().map(to_line).collect())
 }
 
 /// The polygon in parts on either side of ±180°; a step of more than half the globe is taken to cross it.

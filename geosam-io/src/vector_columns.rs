@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use geosam_core::MaskFeatures;
+use geosam_core::MaskPolygon;
 use serde_json::Value;
 
 use crate::vector_out::VectorFormat;
@@ -26,10 +26,20 @@ pub(crate) enum ColumnType {
     Text,
 }
 
+impl Column {
+    /// Whether the column holds such a value without losing any of it.
+    pub(crate) fn holds(&self, value: &Value) -> bool {
+        match (type_of(value), self.column_type) {
+            (None, _) | (_, ColumnType::Text) | (Some(ColumnType::Integer { .. }), _) => true,
+            (Some(found), column) => std::mem::discriminant(&found) == std::mem::discriminant(&column),
+        }
+    }
+}
+
 /// The union of all features' properties, each with the narrowest type that holds all its values.
-pub(crate) fn columns(features: &MaskFeatures, format: VectorFormat) -> Vec<Column> {
+pub(crate) fn columns(features: &[MaskPolygon], format: VectorFormat) -> Vec<Column> {
     let mut types: BTreeMap<&str, Option<ColumnType>> = BTreeMap::new();
-    for (key, value) in features.features.iter().flat_map(|feature| &feature.properties) {
+    for (key, value) in features.iter().flat_map(|feature| &feature.properties) {
         let merged = types.entry(key).or_default();
         *merged = match (*merged, type_of(value)) {
             (Some(a), Some(b)) => Some(wider(a, b)),

@@ -2,18 +2,13 @@
 
 use std::path::{Path, PathBuf};
 
-use gdal::DriverManager;
-use gdal::errors::GdalError;
-use gdal::spatial_ref::SpatialRef;
-use gdal::vector::{Feature, FieldDefn, LayerAccess, LayerOptions, OGRFieldType, OGRwkbGeometryType, ToGdal};
 use geosam_core::{Error, MaskFeatures, Result};
-use serde_json::Value;
 
-use crate::gdal_ffi::close_written;
 use crate::gdal_setup::dataset_error;
 use crate::geojson_out::to_rfc7946;
 use crate::osr::spatial_ref;
-use crate::vector_columns::{Column, ColumnType, columns};
+use crate::vector_columns::columns;
+use crate::vector_layer::VectorLayer;
 use crate::whole_files::{MemoryFolder, with_suffix, write_parts, write_whole};
 
 /// A format that [`write_vector`] writes, by the extension of the file.
@@ -51,7 +46,7 @@ impl VectorFormat {
         }
     }
 
-    const fn driver(self) -> &'static str {
+    pub(crate) const fn driver(self) -> &'static str {
         match self {
             Self::GeoJson => "GeoJSON",
             Self::GeoPackage => "GPKG",
@@ -61,7 +56,7 @@ impl VectorFormat {
     }
 
     /// Files that belong to the one being replaced and would be taken for the new one's.
-    fn stale(self, path: &Path) -> Vec<PathBuf> {
+    pub(crate) fn stale(self, path: &Path) -> Vec<PathBuf> {
         match self {
             Self::GeoJson | Self::FlatGeobuf => Vec::new(),
             Self::GeoPackage => ["-wal", "-shm", "-journal"].map(|suffix| with_suffix(path, suffix)).into(),
@@ -113,83 +108,20 @@ pub fn write_vector(path: impl AsRef<Path>, features: &MaskFeatures) -> Result<(
     let main = format!("layer.{}", path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase());
     let srs = spatial_ref(&features.crs)?;
     let failed = |error| dataset_error("write", &path.display().to_string(), error);
-    write_layer(&folder.file(&main), path, features, &srs, format).map_err(failed)?;
+    let write = || {
+        let name = path.file_stem().unwrap_or_default().to_string_lossy();
+        let columns = columns(&features.features, format);
+        let mut layer = VectorLayer::create(&folder.file(&main), &name, columns, &srs, format)?;
+        layer.append(&features.features)?;
+        layer.close()
+    };
+    write().map_err(failed)?;
     let mut parts = Vec::new();
     for name in folder.names() {
         let part = if name == main { path.to_path_buf() } else { path.with_extension(extension_of(&name)) };
         parts.push((part, folder.take(&name).map_err(failed)?));
     }
     write_parts(path, &parts, &format.stale(path))
-}
-
-/// Write a layer to a file in memory; `path` lends it the name.
-fn write_layer(
-    file: &Path,
-    path: &Path,
-    features: &MaskFeatures,
-    srs: &SpatialRef,
-    format: VectorFormat,
-) -> Result<(), GdalError> {
-    let name = path.file_stem().unwrap_or_default().to_string_lossy();
-    let mut dataset = DriverManager::get_driver_by_name(format.driver())?.create_vector_only(file)?;
-    let layer = dataset.create_layer(LayerOptions {
-        name: &name,
-        srs: Some(srs),
-        ty: OGRwkbGeometryType::wkbPolygon,
-        options: (format == VectorFormat::Shapefile).then_some(&["ENCODING=UTF-8"]),
-    })?;
-    let columns = columns(features, format);
-    for column in &columns {
-        define(column, format)?.add_to_layer(&layer)?;
-    }
-    for mask in &features.features {
-        let mut feature = Feature::new(layer.defn())?;
-        feature.set_geometry(mask.polygon.to_gdal()?)?;
-        for (index, column) in columns.iter().enumerate() {
-            set_field(&mut feature, index, column.column_type, mask.properties.get(&column.key))?;
-        }
-        feature.create(&layer)?;
-    }
-    close_written(dataset)
-}
-
-fn define(column: &Column, format: VectorFormat) -> Result<FieldDefn, GdalError> {
-    let field = match column.column_type {
-        ColumnType::Integer { .. } => FieldDefn::new(&column.name, OGRFieldType::OFTInteger64)?,
-        ColumnType::Real { digits } => {
-            let field = FieldDefn::new(&column.name, OGRFieldType::OFTReal)?;
-            if format == VectorFormat::Shapefile {
-                // A fixed number of decimals: as many as a double has left of its 16 digits. The driver's own
-                // choice, 15, cuts numbers of more than eight digits short.
-                field.set_width(digits as i32 + 18);
-                field.set_precision((16 - digits as i32).max(0));
-            }
-            field
-        }
-        ColumnType::Text => FieldDefn::new(&column.name, OGRFieldType::OFTString)?,
-    };
-    Ok(field)
-}
-
-fn set_field(
-    feature: &mut Feature<'_>,
-    index: usize,
-    column_type: ColumnType,
-    value: Option<&Value>,
-) -> Result<(), GdalError> {
-    match (column_type, value) {
-        (_, None | Some(Value::Null)) => feature.set_field_null(index),
-        (ColumnType::Integer { .. }, Some(Value::Bool(value))) => feature.set_field_integer64(index, i64::from(*value)),
-        (ColumnType::Integer { .. }, Some(value)) => {
-            feature.set_field_integer64(index, value.as_i64().unwrap_or_default())
-        }
-        (ColumnType::Real { .. }, Some(value)) => {
-            let number = value.as_bool().map(|value| f64::from(u8::from(value))).or_else(|| value.as_f64());
-            feature.set_field_double(index, number.unwrap_or(f64::NAN))
-        }
-        (ColumnType::Text, Some(Value::String(text))) => feature.set_field_string(index, text),
-        (ColumnType::Text, Some(value)) => feature.set_field_string(index, &value.to_string()),
-    }
 }
 
 fn extension_of(name: &str) -> &str {

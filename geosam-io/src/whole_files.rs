@@ -33,10 +33,14 @@ pub(crate) fn write_parts(main: &Path, parts: &[(PathBuf, impl AsRef<[u8]>)], st
         staged.into_iter().try_for_each(Staged::commit)
     };
     write().map_err(|e| Error::io("write", main, e))?;
-    // Some file systems cannot sync a folder; the files themselves are safe.
-    let folder = main.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let _ = File::open(folder).and_then(|folder| folder.sync_all());
+    sync_folder_of(main);
     Ok(())
+}
+
+/// Make a rename durable. Some file systems cannot sync a folder; the files themselves are safe.
+pub(crate) fn sync_folder_of(path: &Path) {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
 
 /// `path` with `suffix` appended to its name.
@@ -46,7 +50,7 @@ pub(crate) fn with_suffix(path: &Path, suffix: &str) -> PathBuf {
     name.into()
 }
 
-fn remove_if_there(path: &Path) -> io::Result<()> {
+pub(crate) fn remove_if_there(path: &Path) -> io::Result<()> {
     match std::fs::remove_file(path) {
         Err(e) if e.kind() != io::ErrorKind::NotFound => Err(e),
         _ => Ok(()),

@@ -42,6 +42,34 @@ pub(crate) fn masks_at_source(logits: &[f32], side: usize, letterbox: &Letterbox
     masks
 }
 
+/// The area of a mask at logits above `offset`, divided by that at logits above `-offset`, both counted in pixels of the
+/// letterbox's source; 0 if there are none.
+///
+/// # Shapes
+/// - logits: `[side, side]`
+pub(crate) fn stability_at_source(logits: &[f32], side: usize, letterbox: &Letterbox, offset: f32) -> f32 {
+    let [rows, columns] = axes(side, letterbox);
+    let count = |rows: &[Taps]| {
+        let mut source = StretchedRows::new(logits, side, &columns);
+        rows.iter().fold([0_u64; 2], |[mut high, mut low], taps| {
+            let (first, second) = source.pair(taps.first, taps.second);
+            // A row has fewer pixels than a `u32` counts, and narrow counters are faster.
+            let (mut row_high, mut row_low) = (0_u32, 0_u32);
+            for (&a, &b) in first.iter().zip(second) {
+                let logit = taps.mix(a, b);
+                row_high += u32::from(logit > THRESHOLD + offset);
+                row_low += u32::from(logit > THRESHOLD - offset);
+            }
+            high += u64::from(row_high);
+            low += u64::from(row_low);
+            [high, low]
+        })
+    };
+    let counts = rows.par_chunks(ROWS_PER_TASK).map(count);
+    let [high, low] = counts.reduce(|| [0; 2], |a, b| [a[0] + b[0], a[1] + b[1]]);
+    high as f32 / low.max(1) as f32
+}
+
 /// Taps of the rows and columns of the source.
 fn axes(side: usize, letterbox: &Letterbox) -> [Vec<Taps>; 2] {
     let Shape { height, width } = letterbox.source();

@@ -215,7 +215,7 @@ pub(crate) fn predict_one(chip: &OpenedChip, pixels: &PixelPrompt, options: Pred
     }
 }
 
-fn check_model(chip: &ChipRecord, spec: &ModelSpec) -> Result<()> {
+pub(crate) fn check_model(chip: &ChipRecord, spec: &ModelSpec) -> Result<()> {
     let recorded = Path::new(&chip.checkpoint_path);
     let reference = spec.reference_checkpoint_path();
     let name = |path: &str| path.rsplit(['/', '\\']).next().unwrap_or(path).to_string();

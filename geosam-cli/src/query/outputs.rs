@@ -120,14 +120,7 @@ impl Outputs {
                 VectorFormat::for_path(path)?;
             }
         }
-        for path in files.iter().map(PathBuf::as_path).chain(logits) {
-            let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-            if !folder.is_dir() {
-                let missing =
-                    std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such folder; create it first");
-                return Err(Error::io("write into", folder, missing));
-            }
-        }
+        files.iter().map(PathBuf::as_path).chain(logits).try_for_each(check_folder)?;
         let vectorize = VectorizeOptions {
             mask: MaskChoice::All,
             min_area,
@@ -181,14 +174,24 @@ impl Outputs {
     }
 }
 
+/// The folder of a file to write must be there.
+pub(crate) fn check_folder(path: &Path) -> Result<()> {
+    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    if folder.is_dir() {
+        return Ok(());
+    }
+    let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such folder; create it first");
+    Err(Error::io("write into", folder, missing))
+}
+
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Kind {
+pub(crate) enum Kind {
     Vector,
     Mask,
     Picture,
 }
 
-fn kind(path: &Path) -> Kind {
+pub(crate) fn kind(path: &Path) -> Kind {
     let extension = path.extension().unwrap_or_default().to_string_lossy().to_lowercase();
     match extension.as_str() {
         "tif" | "tiff" => Kind::Mask,

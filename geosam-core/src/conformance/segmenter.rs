@@ -97,6 +97,11 @@ pub fn prompt_session(session: &dyn PromptSession, shape: Shape) {
         }
     }
     let first = predict(session, std::slice::from_ref(&click), one).remove(0);
+    let [half, one_logit] = [0.5, 1.0].map(|offset| session.stability(&first, 0, offset));
+    assert!(
+        (0.0..=1.0).contains(&one_logit) && one_logit <= half && half <= 1.0,
+        "a mask loses pixels with the threshold"
+    );
     let refined = PixelPrompt { mask: Some(first.low_res.as_prompt(0)), ..click.clone() };
     assert_eq!(predict(session, &[refined], one)[0].masks.len(), 1, "an answer is a good mask prompt");
     assert!(predict(session, &[], one).is_empty(), "no prompt, no answer");

@@ -7,6 +7,7 @@ mod masks;
 mod overlays;
 mod polygons;
 mod prompts;
+mod streams;
 
 use std::path::Path;
 

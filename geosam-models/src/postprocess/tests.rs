@@ -25,3 +25,15 @@ fn a_logit_of_zero_is_outside() {
     let letterbox = Letterbox::new(Shape::square(4), 4);
     assert_eq!(masks_at_source(&[0.0], 1, &letterbox), [false; 16]);
 }
+
+#[test]
+fn stability_is_the_ratio_of_areas_around_the_threshold() {
+    // One logit a pixel, and padding of 9 on the right that is not of the chip.
+    let letterbox = Letterbox::new(Shape::new(4, 2), 4);
+    let logits: Vec<f32> =
+        [[2.0, 2.0, 9.0, 9.0], [0.5, 2.0, 9.0, 9.0], [-0.5, -2.0, 9.0, 9.0], [-1.0, 1.0, 9.0, 9.0]].concat();
+    // Above 1 are three, above −1 six of the eight.
+    assert_eq!(stability_at_source(&logits, 4, &letterbox, 1.0), 0.5);
+    assert_eq!(stability_at_source(&logits, 4, &letterbox, 0.0), 1.0);
+    assert_eq!(stability_at_source(&[-5.0; 16], 4, &letterbox, 1.0), 0.0);
+}

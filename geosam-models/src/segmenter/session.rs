@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::decoder::{Generation, HighResTokens, ImageTokens, MASK_UPSCALING, MaskDecoder, PromptEncoder, PromptToken};
 use crate::image_features::ImageFeatures;
-use crate::postprocess::masks_at_source;
+use crate::postprocess::{masks_at_source, stability_at_source};
 use crate::preprocess::{Letterbox, mask_input};
 use crate::profile;
 use crate::runtime_panic::{on_gpu, read};
@@ -202,6 +202,11 @@ impl PromptSession for SamSession {
         let high_res = self.high_res.as_ref().map_or(0, HighResTokens::num_elements);
         let values = self.embedding.shape().num_elements() + self.without_mask.num_elements() + high_res;
         values * size_of::<f32>()
+    }
+
+    fn stability(&self, prediction: &Prediction, mask: usize, offset: f32) -> f32 {
+        let area = self.side * self.side;
+        stability_at_source(&prediction.low_res.values[mask * area..][..area], self.side, &self.letterbox, offset)
     }
 
     /// On a CPU several prompts are answered side by side, not as one batch: a batch leaves the caches and takes a third

@@ -1,5 +1,7 @@
 //! A raster, a model and features to ask.
 
+pub(crate) mod region_model;
+
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
