@@ -28,7 +28,7 @@ use scene::{PictureStyle, Scene};
 const HELD_OUT: u64 = 1 << 40;
 /// Side of the images, how many of them a step learns from, and the share of all steps until which it is so: most is learned
 /// sooner from small images, whose objects are larger beside them.
-const PHASES: [Phase; 2] = [Phase { side: 256, images: 4, end: 0.8 }, Phase { side: 512, images: 2, end: 1.0 }];
+const PHASES: [Phase; 2] = [Phase { side: 256, images: 4, end: 0.7 }, Phase { side: 512, images: 2, end: 1.0 }];
 /// The logs.
 const STEPS: &str = "steps.csv";
 const VALIDATIONS: &str = "validation.csv";
@@ -59,7 +59,7 @@ struct Settings {
 
 fn main() -> Result<()> {
     let mut settings =
-        Settings { out: PathBuf::from("train-output"), steps: 12_000, seed: 0, objects: 1000, validate: false };
+        Settings { out: PathBuf::from("train-output"), steps: 4400, seed: 0, objects: 1000, validate: false };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|text| text.parse().ok()).ok_or_else(|| usage(&argument));

@@ -17,6 +17,7 @@
 //! | `kernels` | CPU kernels where burn is slow; each falls through to burn elsewhere | |
 //! | `device`, `runtime_panic` | [`DeviceChoice`]: the CPU and GPUs, which of them work, and what they report | |
 //! | `postprocess` | logits to masks at the chip's resolution | |
+//! | `train` | training and fine-tuning (feature `train`) | "Segment Anything", appendix A |
 //! | [`profile`] | where the time goes, operator by operator | |
 //!
 //! # Example

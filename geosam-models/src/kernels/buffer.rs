@@ -10,11 +10,11 @@ pub(super) struct Buffer(FlexTensor);
 impl Buffer {
     /// `None` for other devices and types, and for tensors that record gradients. Copies what is not row-major.
     pub(super) fn of<const D: usize>(x: &Tensor<D>) -> Option<Self> {
-        Self::of_primitive(x.clone().try_into_primitive::<Flex>().ok()?)
+        Self::of_primitive(&x.clone().try_into_primitive::<Flex>().ok()?)
     }
 
     /// `None` of other types than `f32`.
-    pub(super) fn of_primitive(tensor: FlexTensor) -> Option<Self> {
+    pub(super) fn of_primitive(tensor: &FlexTensor) -> Option<Self> {
         (tensor.dtype() == DType::F32).then(|| Self(tensor.to_contiguous()))
     }
 

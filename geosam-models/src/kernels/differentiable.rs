@@ -29,7 +29,7 @@ impl Input {
     /// `None` of a tensor that is not on the CPU, not in f32, or without autodiff.
     pub(super) fn of<const D: usize>(x: &Tensor<D>) -> Option<Self> {
         let (values, node) = x.clone().try_into_primitive::<Autodiff<Flex>>().ok()?.into_parts();
-        Some(Self { values: Buffer::of_primitive(values)?, node })
+        Some(Self { values: Buffer::of_primitive(&values)?, node })
     }
 }
 
@@ -56,7 +56,7 @@ impl<const N: usize> Backward<Flex, N> for Kernel {
     type State = State<N>;
 
     fn backward(self, ops: Ops<State<N>, N>, gradients: &mut Gradients, _: &mut Checkpointer) {
-        let output = Buffer::of_primitive(gradients.consume::<Flex>(&ops.node)).expect("gradients are in f32");
+        let output = Buffer::of_primitive(&gradients.consume::<Flex>(&ops.node)).expect("gradients are in f32");
         let wanted = ops.parents.each_ref().map(Option::is_some);
         let found = (ops.state.gradient)(output.values(), wanted);
         for ((parent, gradient), shape) in ops.parents.into_iter().zip(found).zip(ops.state.shapes) {
@@ -259,9 +259,11 @@ mod tests {
     /// Of values and gradients, from burn's operators. Measured: at most 2.1e-7.
     const TOLERANCE: f64 = 1e-6;
 
+    type Function<'a, const D: usize> = &'a dyn Fn(&[Tensor<1>]) -> Tensor<D>;
+
     /// Compares two functions of the same inputs: what they compute, and the gradients of it times fixed numbers.
-    fn compare<const D: usize>(inputs: &[Tensor<1>], of: [&dyn Fn(&[Tensor<1>]) -> Tensor<D>; 2]) {
-        let run = |of: &dyn Fn(&[Tensor<1>]) -> Tensor<D>| {
+    fn compare<const D: usize>(inputs: &[Tensor<1>], of: [Function<'_, D>; 2]) {
+        let run = |of: Function<'_, D>| {
             let leaves: Vec<_> = inputs.iter().map(|x| x.clone().autodiff().require_grad()).collect();
             let y = of(&leaves);
             let mut gradients = (y.clone() * input("output", y.dims(), 1.0).autodiff()).sum().backward();

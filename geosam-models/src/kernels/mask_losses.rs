@@ -19,10 +19,10 @@ const FOCAL_ALPHA: f32 = 0.25;
 /// - logits: `[prompts, pixels, masks]`, with autodiff
 /// - targets: `[prompts, pixels]`, 0 to 1
 /// - output: `[prompts, masks]`
-pub(crate) fn mask_losses(logits: Tensor<3>, targets: Vec<f32>) -> Tensor<2> {
+pub(crate) fn mask_losses(logits: &Tensor<3>, targets: Vec<f32>) -> Tensor<2> {
     let [prompts, pixels, masks] = logits.dims();
     assert_eq!(targets.len(), prompts * pixels, "one target for every pixel");
-    let Input { values, node } = Input::of(&logits).expect("logits in training have autodiff");
+    let Input { values, node } = Input::of(logits).expect("logits in training have autodiff");
     let mut sums = Vec::with_capacity(prompts * masks);
     for (logits, targets) in values.values().chunks_exact(pixels * masks).zip(targets.chunks_exact(pixels)) {
         sums.extend(sums_of(logits, targets, masks));
@@ -170,7 +170,7 @@ mod tests {
         let output = || input("output", [prompts, masks], 1.0).autodiff();
 
         let (ours, burns) = (leaf(), leaf());
-        let losses = mask_losses(ours.clone(), values(targets.clone()));
+        let losses = mask_losses(&ours, values(targets.clone()));
         let expected = by_operators(burns.clone(), targets.autodiff());
         let gradient =
             |leaf: &Tensor<3>, losses: &Tensor<2>| leaf.grad(&(losses.clone() * output()).sum().backward()).unwrap();

@@ -66,7 +66,7 @@ impl Lesson<'_> {
             let prompts: Vec<_> = questions.iter().map(|(_, prompt)| prompt).collect();
             let (logits, scores) = session.all_masks(&prompts);
             let truth = questions.iter().flat_map(|(object, _)| &targets[*object]).copied().collect();
-            let loss = loss(logits, scores, truth);
+            let loss = loss(&logits, scores, truth);
             sums += loss.report;
             total = Some(match total {
                 Some(total) => total + loss.total,

@@ -48,7 +48,7 @@ impl std::ops::AddAssign for LossSums {
 /// - logits: `[prompts, pixels, 4]`
 /// - scores: `[prompts, 4]`, the predicted IoU
 /// - targets: `[prompts, pixels]`, how much of each pixel belongs to the object
-pub(crate) fn loss(logits: Tensor<3>, scores: Tensor<2>, targets: Vec<f32>) -> Loss {
+pub(crate) fn loss(logits: &Tensor<3>, scores: Tensor<2>, targets: Vec<f32>) -> Loss {
     let [prompts, pixels, _] = logits.dims();
     let device = logits.device();
     let ious = ious(&read(logits.clone().without_autodiff()), &targets, pixels);

@@ -146,7 +146,7 @@ impl Parameters {
             let data = if dtype == Dtype::F16 { data.convert_dtype(DType::F16) } else { data };
             (name.clone(), shape, data.bytes().to_vec())
         });
-        write_safetensors(path, dtype, tensors.collect(), None)
+        write_safetensors(path, dtype, &tensors.collect::<Vec<_>>(), None)
     }
 
     /// Writes everything that the next step depends on, under another name first.
@@ -168,7 +168,7 @@ impl Parameters {
                 push("moment_2", second);
             }
         }
-        write_safetensors(path, Dtype::F32, tensors, Some([("steps".to_string(), self.steps.to_string())].into()))
+        write_safetensors(path, Dtype::F32, &tensors, Some([("steps".to_string(), self.steps.to_string())].into()))
     }
 
     /// Takes the state of a training of the same tensors.
@@ -213,7 +213,7 @@ impl Parameter {
 fn write_safetensors(
     path: &Path,
     dtype: Dtype,
-    tensors: Vec<(String, Vec<usize>, Vec<u8>)>,
+    tensors: &[(String, Vec<usize>, Vec<u8>)],
     metadata: Option<HashMap<String, String>>,
 ) -> Result<()> {
     let views = tensors.iter().map(|(name, shape, bytes)| {
@@ -258,8 +258,11 @@ impl TensorSource for Source<'_> {
 #[derive(Debug)]
 struct Recorder<'a> {
     source: &'a dyn TensorSource,
-    tensors: RefCell<BTreeMap<String, (Vec<usize>, Vec<f32>)>>,
+    tensors: RefCell<Recorded>,
 }
+
+/// Shapes and values by name.
+type Recorded = BTreeMap<String, (Vec<usize>, Vec<f32>)>;
 
 impl TensorSource for Recorder<'_> {
     fn path(&self) -> PathBuf {
