@@ -23,7 +23,8 @@ mod trees;
 mod water;
 
 use geosam::{
-    Affine, Crs, GeoGrid, ImageEncoderConfig, PixelPoint, Pixels, Result, SamConfig, Shape, VitConfig, WorldPoint,
+    Affine, BoundingBox, Crs, GeoGrid, ImageEncoderConfig, PixelPoint, Pixels, Result, SamConfig, Shape, VitConfig,
+    WorldPoint,
 };
 
 #[allow(unused_imports)]
@@ -149,11 +150,18 @@ impl Scene {
     /// The middle of the largest water on the map, or of the largest object where there is none: a good first click.
     pub(crate) fn pond(&self) -> WorldPoint {
         let largest = |water: bool| self.objects.iter().filter(|o| !water || o.kind.is_water()).max_by_key(|o| o.area);
-        let Some(object) = largest(true).or_else(|| largest(false)) else {
-            return self.grid.bounds().center();
-        };
+        largest(true).or_else(|| largest(false)).map_or(self.grid.bounds().center(), |object| self.middle(object))
+    }
+
+    /// Where a user clicks on an object: the middle of its thickest part, on the map.
+    pub(crate) fn middle(&self, object: &Object) -> WorldPoint {
         let (column, row) = object.innermost();
         self.grid.to_world(PixelPoint::new(column as f64 + 0.5, row as f64 + 0.5))
+    }
+
+    /// What a user draws around an object: its bounding box on the map.
+    pub(crate) fn bbox(&self, object: &Object) -> BoundingBox {
+        self.grid.shifted(object.window).bounds()
     }
 }
 

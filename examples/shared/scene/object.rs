@@ -87,6 +87,27 @@ impl Object {
         }
         (self.window.column as usize + best.1 % width, self.window.row as usize + best.1 / width)
     }
+
+    /// Whether the object is what one sees in a pixel of the scene.
+    pub(crate) fn holds(&self, column: i64, row: i64) -> bool {
+        let (left, top, width) = (self.window.column, self.window.row, self.window.shape.width);
+        (left..self.window.column_end()).contains(&column)
+            && (top..self.window.row_end()).contains(&row)
+            && self.mask[(row - top) as usize * width + (column - left) as usize]
+    }
+
+    /// Intersection over union with a mask of a window of the scene; what lies off the window does not count.
+    pub(crate) fn iou(&self, mask: &[bool], window: Window) -> f64 {
+        let (mut common, mut either) = (0, 0);
+        for (row, line) in (window.row..).zip(mask.chunks_exact(window.shape.width)) {
+            for (column, &inside) in (window.column..).zip(line) {
+                let truth = self.holds(column, row);
+                common += usize::from(truth && inside);
+                either += usize::from(truth || inside);
+            }
+        }
+        common as f64 / either.max(1) as f64
+    }
 }
 
 /// The rectangle of an owner's pixels, ends excluded.
