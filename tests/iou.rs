@@ -78,7 +78,7 @@ impl Given {
     fn objects(&self) -> Vec<&Object> {
         let fits =
             |o: &&Object| (400..30_000).contains(&o.area) && o.window.shape.height.max(o.window.shape.width) < 256;
-        self.scene.objects.iter().filter(fits).take(24).collect()
+        self.scene.objects.iter().filter(fits).take(12).collect()
     }
 
     fn iou(&self, object: &Object, result: &QueryResult, mask: usize) -> f64 {

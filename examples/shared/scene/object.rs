@@ -96,17 +96,16 @@ impl Object {
             && self.mask[(row - top) as usize * width + (column - left) as usize]
     }
 
-    /// Intersection over union with a mask of a window of the scene; what lies off the window does not count.
+    /// Intersection over union with a mask whose pixels are those of `window`.
     pub(crate) fn iou(&self, mask: &[bool], window: Window) -> f64 {
-        let (mut common, mut either) = (0, 0);
+        let (mut common, mut found) = (0, 0);
         for (row, line) in (window.row..).zip(mask.chunks_exact(window.shape.width)) {
-            for (column, &inside) in (window.column..).zip(line) {
-                let truth = self.holds(column, row);
-                common += usize::from(truth && inside);
-                either += usize::from(truth || inside);
+            for (column, _) in (window.column..).zip(line).filter(|(_, inside)| **inside) {
+                found += 1;
+                common += usize::from(self.holds(column, row));
             }
         }
-        common as f64 / either.max(1) as f64
+        common as f64 / (self.area + found - common) as f64
     }
 }
 
