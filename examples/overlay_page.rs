@@ -1,7 +1,8 @@
 //! A page of pictures to judge a model by: prompts on real rasters, each with the mask and the score that came back.
 //!
 //! ```sh
-//! cargo run --example overlay_page -- docs/real-rasters/prompts.json FOLDER-OF-RASTERS docs/real-rasters
+//! make overlays RASTERS=FOLDER-OF-RASTERS
+//! cargo run --example overlay_page -- PROMPTS.json FOLDER-OF-RASTERS OUT    # the same for other prompts
 //! ```
 //!
 //! The first file says which rasters, where to click and what somebody who looked at the pictures thinks of them; places
@@ -22,6 +23,8 @@ use serde_json::Value;
 const LEAST_SIDE: f64 = 160.0;
 /// What a picture shows around prompt and mask, in pixels of the raster.
 const MARGIN: f64 = 24.0;
+/// Larger pictures are reduced by a whole factor, in pixels.
+const MOST_SIDE: usize = 360;
 /// Pictures side by side.
 const COLUMNS: usize = 3;
 
@@ -136,7 +139,8 @@ fn draw(
     let shown = (row..row + rows).flat_map(|row| &mask[row * width + column..row * width + column + columns]);
     let shown = Masks::new(grid.shape, shown.copied().collect())?;
     let image = raster.read(raster.grid().window_of(&grid.bounds())?)?.to_model_image(range)?;
-    write_overlay(path, &image, &shown, &[grid.to_pixel_prompt(prompt, &Osr)?], &OverlayStyle::default())
+    let style = OverlayStyle { max_side: Some(MOST_SIDE), ..OverlayStyle::default() };
+    write_overlay(path, &image, &shown, &[grid.to_pixel_prompt(prompt, &Osr)?], &style)
 }
 
 /// First pixel and number of pixels of a picture that shows all `places` of a side of `side` pixels.
