@@ -8,7 +8,7 @@ export GEOSAM_REFERENCE_ENV ?= $(HOME)/.cache/geosam-reference
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-quickstart: setup ## Encode a generated raster, answer prompts from it, write polygons and a picture
+quickstart: setup ## Encode a generated raster, answer prompts from it, find the rest, write polygons and pictures
 	$(CARGO) build --locked --workspace --example quickstart
 	"$${CARGO_TARGET_DIR:-target}"/debug/examples/quickstart
 
