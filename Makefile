@@ -3,14 +3,18 @@
 CARGO ?= cargo
 export GEOSAM_REFERENCE_ENV ?= $(HOME)/.cache/geosam-reference
 
-.PHONY: help quickstart test full-disk check check-gpu setup parity bench gpu-bench train-nano install
+.PHONY: help quickstart overlays test full-disk check check-gpu setup parity bench gpu-bench train-nano install
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 14
 
-quickstart: setup ## Encode a generated raster, answer a prompt from it, write polygons and a picture
+quickstart: setup ## Encode a generated raster, answer prompts from it, find the rest, write polygons and pictures
 	$(CARGO) build --locked --workspace --example quickstart
 	"$${CARGO_TARGET_DIR:-target}"/debug/examples/quickstart
+
+overlays: setup ## Pictures of prompts on the rasters in $RASTERS, for docs/real-rasters
+	$(CARGO) build --locked --workspace --example overlay_page
+	"$${CARGO_TARGET_DIR:-target}"/debug/examples/overlay_page docs/real-rasters/prompts.json "$${RASTERS:-.}" docs/real-rasters
 
 test: setup ## Run every test, documentation example and example program
 	$(CARGO) test --locked --workspace --features train

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use geosam::{
     BoundingBox, ChipSource, Error, FeatureCacheBuilder, FeatureCacheConfig, ModelOptions, Osr, Progress,
-    RasterDataset, RasterOptions, Resampling, Result, Sam, Shape, ValueRangeChoice, describe_feature_source,
+    RasterDataset, RasterOptions, Resampling, Result, Shape, ValueRangeChoice, describe_feature_source, load_nano,
     write_raster,
 };
 use scene::Scene;
@@ -59,10 +59,10 @@ pub(crate) fn run(folder: &Path) -> Result<()> {
     // The eastern part, given in longitude and latitude; the CRS of an extent is the user's choice.
     let whole = raster.grid().bounds();
     let (_, east) = whole.split_at_x(0.25)?;
-    assert!(east.contains_point(scene.pond()));
+    assert!(east.contains_point(scene.middle(scene.pond())));
     let in_degrees: BoundingBox = east.to_crs(&"EPSG:4326".into(), &Osr)?;
 
-    let model = Arc::new(Sam::random(&scene::small_sam(), 1, &ModelOptions::default())?);
+    let model = Arc::new(load_nano(&ModelOptions::default())?);
     let config = FeatureCacheConfig {
         extent: Some(raster.window_of(&in_degrees)?),
         value_range: ValueRangeChoice::Percentiles { low: 2.0, high: 98.0, joint: false },

@@ -5,4 +5,5 @@
 
 mod end_to_end;
 mod examples;
+mod iou;
 mod scene;

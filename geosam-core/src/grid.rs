@@ -37,8 +37,8 @@ impl PixelAnchor {
     }
 }
 
-/// How far, in pixels, a prompt may lie off the grid and still count as on its edge. World coordinates of 10⁷ with pixels of
-/// a centimetre round to 2·10⁻⁷ pixels.
+/// How far, in pixels, a prompt may lie off the grid, or a region past a pixel, and still count as on its edge. World
+/// coordinates of 10⁷ with pixels of a centimetre round to 2·10⁻⁷ pixels.
 const EDGE_ROUNDING: f64 = 1e-6;
 
 /// A fixed pixel grid on the map.
@@ -228,7 +228,8 @@ impl GeoGrid {
         }
     }
 
-    /// The pixels that `region` (in the grid's CRS) touches.
+    /// The pixels that `region` (in the grid's CRS) touches. An edge within a millionth of a pixel of a pixel's edge lies on
+    /// it, so that the bounds of a window give this window again.
     ///
     /// # Errors
     /// [`Error::Crs`] if the region is in another CRS, [`Error::OutOfBounds`] if it does not meet the grid.
@@ -246,7 +247,8 @@ impl GeoGrid {
         let pixels = self.pixel_box(region);
         // Clipped before the size is taken: the difference of two coordinates far away might not fit.
         let span = |from: f64, to: f64, size: usize| {
-            let (from, to) = ((from.floor() as i64).max(0), (to.ceil() as i64).min(size as i64));
+            let (from, to) = ((from + EDGE_ROUNDING).floor(), (to - EDGE_ROUNDING).ceil());
+            let (from, to) = ((from as i64).max(0), (to as i64).min(size as i64));
             (from, to.saturating_sub(from).max(0) as usize)
         };
         let (column, width) = span(pixels.left, pixels.right, self.shape.width);

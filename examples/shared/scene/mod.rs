@@ -22,9 +22,7 @@ mod sensor;
 mod trees;
 mod water;
 
-use geosam::{
-    Affine, Crs, GeoGrid, ImageEncoderConfig, PixelPoint, Pixels, Result, SamConfig, Shape, VitConfig, WorldPoint,
-};
+use geosam::{Affine, BoundingBox, Crs, GeoGrid, PixelPoint, Pixels, Result, Shape, WorldPoint};
 
 #[allow(unused_imports)]
 pub(crate) use object::{Object, ObjectKind};
@@ -37,20 +35,6 @@ use parcels::Bend;
 use random::Random;
 use sensor::Sensor;
 use trees::Crown;
-
-/// A SAM small enough to run anywhere in a moment: chips of 512 pixels, a ViT of width 192 and four blocks. Nobody has
-/// trained it; the examples give it seeded random weights, so that they need no download.
-pub(crate) fn small_sam() -> SamConfig {
-    let vit = VitConfig {
-        image_size: 512,
-        width: 192,
-        depth: 4,
-        heads: 3,
-        global_attention: vec![1, 3],
-        ..VitConfig::vit_b()
-    };
-    SamConfig { image_encoder: ImageEncoderConfig::Vit(vit) }
-}
 
 /// What most of a scene shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -146,14 +130,40 @@ impl Scene {
         Ok(Self { grid, pixels, objects })
     }
 
-    /// The middle of the largest water on the map, or of the largest object where there is none: a good first click.
-    pub(crate) fn pond(&self) -> WorldPoint {
-        let largest = |water: bool| self.objects.iter().filter(|o| !water || o.kind.is_water()).max_by_key(|o| o.area);
-        let Some(object) = largest(true).or_else(|| largest(false)) else {
-            return self.grid.bounds().center();
+    /// The largest object of the wanted kinds that half a chip has room for.
+    pub(crate) fn largest(&self, wanted: impl Fn(ObjectKind) -> bool) -> Option<&Object> {
+        let fits = |o: &&Object| wanted(o.kind) && o.window.shape.height.max(o.window.shape.width) <= 256;
+        self.objects.iter().filter(fits).max_by_key(|o| o.area)
+    }
+
+    /// The largest pond: there is one in every [`lakeland`](Self::lakeland).
+    pub(crate) fn pond(&self) -> &Object {
+        self.largest(ObjectKind::is_water).expect("a scene with water")
+    }
+
+    /// The object beside another: of those that do not overlap it the one whose middle is nearest.
+    pub(crate) fn neighbour(&self, object: &Object) -> Option<&Object> {
+        let (column, row) = object.innermost();
+        let distance = |other: &&Object| {
+            let (c, r) = other.innermost();
+            c.abs_diff(column).pow(2) + r.abs_diff(row).pow(2)
         };
+        let apart = |other: &&Object| {
+            let (c, r) = other.innermost();
+            !other.holds(column as i64, row as i64) && !object.holds(c as i64, r as i64)
+        };
+        self.objects.iter().filter(apart).min_by_key(distance)
+    }
+
+    /// Where a user clicks on an object: the middle of its thickest part, on the map.
+    pub(crate) fn middle(&self, object: &Object) -> WorldPoint {
         let (column, row) = object.innermost();
         self.grid.to_world(PixelPoint::new(column as f64 + 0.5, row as f64 + 0.5))
+    }
+
+    /// What a user draws around an object: its bounding box on the map.
+    pub(crate) fn bbox(&self, object: &Object) -> BoundingBox {
+        self.grid.shifted(object.window).bounds()
     }
 }
 

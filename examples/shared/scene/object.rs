@@ -87,6 +87,26 @@ impl Object {
         }
         (self.window.column as usize + best.1 % width, self.window.row as usize + best.1 / width)
     }
+
+    /// Whether the object is what one sees in a pixel of the scene.
+    pub(crate) fn holds(&self, column: i64, row: i64) -> bool {
+        let (left, top, width) = (self.window.column, self.window.row, self.window.shape.width);
+        (left..self.window.column_end()).contains(&column)
+            && (top..self.window.row_end()).contains(&row)
+            && self.mask[(row - top) as usize * width + (column - left) as usize]
+    }
+
+    /// Intersection over union with a mask whose pixels are those of `window`.
+    pub(crate) fn iou(&self, mask: &[bool], window: Window) -> f64 {
+        let (mut common, mut found) = (0, 0);
+        for (row, line) in (window.row..).zip(mask.chunks_exact(window.shape.width)) {
+            for (column, _) in (window.column..).zip(line).filter(|(_, inside)| **inside) {
+                found += 1;
+                common += usize::from(self.holds(column, row));
+            }
+        }
+        common as f64 / (self.area + found - common) as f64
+    }
 }
 
 /// The rectangle of an owner's pixels, ends excluded.

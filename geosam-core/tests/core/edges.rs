@@ -115,6 +115,24 @@ fn grids_are_validated() {
 }
 
 #[test]
+fn the_bounds_of_a_window_give_the_window() {
+    // Landsat in degrees: the products of such a pixel size are rounded, up and down.
+    let size = 0.000_808_483_755_708;
+    let grid = GeoGrid::new(
+        Affine::from_origin(-74.722_494_153_760_678, -8.282_107_593_468_341, size, size),
+        Shape::new(377, 697),
+        Crs::wgs84(),
+    )
+    .unwrap();
+    for column in 0..180 {
+        for row in [0, 1, 7, 100, 120] {
+            let window = Window::new(column, row, Shape::new(257, 512));
+            assert_eq!(grid.window_of(&grid.window(window).unwrap().bounds()).unwrap(), window);
+        }
+    }
+}
+
+#[test]
 fn chip_rectangles_cover_the_raster() {
     let grid = naip();
     let sampler =
