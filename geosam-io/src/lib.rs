@@ -27,10 +27,10 @@ mod raster;
 mod resampling;
 mod staging_folder;
 mod vector_columns;
-mod vector_file;
 mod vector_in;
 mod vector_layer;
 mod vector_out;
+mod vector_reader;
 mod vector_writer;
 mod whole_files;
 

@@ -12,7 +12,7 @@ use geosam_core::{BoundingBox, Crs, CrsTransform, Error, GeoGrid, Masks, Result}
 use crate::gdal_ffi::{to_plane_wkb, why_invalid};
 use crate::gdal_setup::dataset_error;
 use crate::osr::{self, Osr};
-use crate::vector_file::VectorFile;
+use crate::vector_reader::VectorReader;
 
 const FORMAT: &str = "polygon file";
 
@@ -69,7 +69,7 @@ struct Polygon {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 pub fn read_polygons(path: impl AsRef<Path>, options: &PolygonFileOptions, target: &Crs) -> Result<Polygons> {
-    let file = VectorFile::open(path.as_ref(), FORMAT)?;
+    let file = VectorReader::open(path.as_ref(), FORMAT)?;
     let mut layer = file.layer(options.layer.as_deref())?;
     let crs = file.crs(&layer, options.crs.as_ref())?;
     let transform = if Osr.equivalent(&crs, target)? { None } else { Some(osr::transform(&crs, target)?) };

@@ -9,7 +9,7 @@ use geosam_core::{BoundingBox, Crs, Error, Label, Points, PromptSet, Result, Sam
 use serde_json::{Map, Value};
 
 use crate::gdal_ffi::has_value;
-use crate::vector_file::VectorFile;
+use crate::vector_reader::VectorReader;
 
 /// Names under which labels are found, in any case: those of Python geosam.
 const LABEL_FIELDS: [&str; 5] = ["label", "labels", "point_label", "point_labels", "prompt_label"];
@@ -174,7 +174,7 @@ impl Object {
 }
 
 fn read_features(path: &Path, options: &PromptFileOptions) -> Result<(Crs, Vec<FileFeature>)> {
-    let file = VectorFile::open(path, FORMAT)?;
+    let file = VectorReader::open(path, FORMAT)?;
     let mut layer = file.layer(options.layer.as_deref())?;
     let crs = file.crs(&layer, options.crs.as_ref())?;
     let fields = Fields::of(layer.defn(), path, options)?;

@@ -20,14 +20,14 @@ const CSV_OPTIONS: [&str; 5] = [
 ];
 
 /// Anything that GDAL opens as a vector.
-pub(crate) struct VectorFile<'a> {
+pub(crate) struct VectorReader<'a> {
     path: &'a Path,
     /// What it is to be, for messages: `prompt file`.
     format: &'static str,
     dataset: Dataset,
 }
 
-impl<'a> VectorFile<'a> {
+impl<'a> VectorReader<'a> {
     pub(crate) fn open(path: &'a Path, format: &'static str) -> Result<Self> {
         gdal_setup::init();
         let is_table = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv") || e.eq_ignore_ascii_case("tsv"));
