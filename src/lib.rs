@@ -64,9 +64,9 @@ pub use geosam_core::{
     chip_extent_rectangles, conformance, torch_file,
 };
 pub use geosam_io::{
-    BandInfo, FilePrompt, LabelWriter, MaskFormat, Osr, OverlayStyle, PromptFileOptions, RasterDataset, RasterInfo,
-    RasterOptions, Resampling, VectorFormat, VectorWriter, draw_overlay, read_points, read_prompts, set_cache_size,
-    write_mask, write_overlay, write_raster, write_vector,
+    BandInfo, FilePrompt, LabelWriter, MaskFormat, Osr, OverlayStyle, PolygonFileOptions, Polygons, PromptFileOptions,
+    RasterDataset, RasterInfo, RasterOptions, Resampling, VectorFormat, VectorWriter, draw_overlay, read_points,
+    read_polygons, read_prompts, set_cache_size, write_mask, write_overlay, write_raster, write_vector,
 };
 #[cfg(feature = "nano")]
 pub use geosam_models::load_nano;

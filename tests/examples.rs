@@ -14,6 +14,10 @@ mod custom_segmenter;
 #[allow(dead_code)]
 #[path = "../examples/encode_folder.rs"]
 mod encode_folder;
+#[cfg(feature = "train")]
+#[allow(dead_code)]
+#[path = "../examples/fine_tune.rs"]
+mod fine_tune;
 #[allow(dead_code)]
 #[path = "../examples/hover_preview.rs"]
 mod hover_preview;
@@ -85,4 +89,33 @@ fn overlay_page_runs() {
     for number in 1..=3 {
         assert!(page.contains(&format!("scene-{number}.png")) && path(&format!("page/scene-{number}.png")).is_file());
     }
+}
+
+#[cfg(feature = "train")]
+#[test]
+fn fine_tune_writes_a_model_that_encodes_as_before() {
+    use fine_tune::scene::SceneConfig;
+    use geosam::train::FineTuneConfig;
+    use geosam::{Checkpoint, ModelOptions, SamConfig, Segmenter, Shape, load_model, write_random_checkpoint};
+
+    let folder = tempdir().unwrap();
+    let [base, tuned] = ["base.pt", "tuned.safetensors"].map(|name| folder.path().join(name));
+    write_random_checkpoint(&base, &SamConfig::small_sam2(), 5).unwrap();
+    let checkpoint = Checkpoint::open(&base).unwrap();
+    let scene = SceneConfig {
+        gsd: Some(fine_tune::GSD),
+        landscape: Some(fine_tune::LANDSCAPE),
+        ..SceneConfig::new(Shape::new(256, 512), 3)
+    };
+    let place = fine_tune::draw(folder.path(), "scene", &scene, usize::MAX).unwrap().unwrap();
+    let [training, held_out] = place.split(&checkpoint, 0.25).unwrap();
+    assert!(!training.is_empty() && !held_out.is_empty());
+    let config = FineTuneConfig { steps: 3, warmup: 1, learning_rate: 1e-3, ..FineTuneConfig::default() };
+    let [before, after] = fine_tune::tune(&checkpoint, &training, &held_out, config, &tuned).unwrap();
+    assert_eq!(before.objects, held_out.iter().map(|example| example.masks.len()).sum::<usize>());
+    assert_eq!(before.objects, after.objects);
+
+    let [base, tuned] = [base, tuned].map(|path| load_model(path, &ModelOptions::default()).unwrap());
+    let image = std::slice::from_ref(&held_out[0].image);
+    assert_eq!(base.encode(image).unwrap()[0].payload, tuned.encode(image).unwrap()[0].payload);
 }

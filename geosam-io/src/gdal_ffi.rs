@@ -10,7 +10,7 @@ use std::ptr;
 
 use gdal::errors::GdalError;
 use gdal::spatial_ref::SpatialRef;
-use gdal::vector::Feature;
+use gdal::vector::{Feature, Geometry};
 use gdal_sys::CPLErr;
 
 pub(crate) use pixels::{
@@ -65,6 +65,32 @@ pub(crate) fn has_value(feature: &Feature<'_>, field: usize) -> bool {
     unsafe {
         let handle = feature.c_feature();
         field < gdal_sys::OGR_F_GetFieldCount(handle) && gdal_sys::OGR_F_IsFieldSetAndNotNull(handle, field) == 1
+    }
+}
+
+/// Why a geometry is not valid in the sense of OGC Simple Features; `None` if it is.
+pub(crate) fn why_invalid(geometry: &Geometry) -> Option<String> {
+    reset_error();
+    // SAFETY: the handle is valid as long as the geometry lives.
+    let is_valid = unsafe { gdal_sys::OGR_G_IsValid(geometry.c_geometry()) } == 1;
+    (!is_valid).then(|| crate::gdal_setup::message(&last_error()))
+}
+
+/// A geometry as WKB, without heights, and with segments in place of arcs.
+pub(crate) fn to_plane_wkb(geometry: &Geometry) -> Result<Vec<u8>> {
+    reset_error();
+    // SAFETY: the handle is valid as long as the geometry lives; the copy is destroyed after the last call that takes it; GDAL
+    // writes as many bytes as it says that it will.
+    unsafe {
+        let plane = gdal_sys::OGR_G_GetLinearGeometry(geometry.c_geometry(), 0.0, ptr::null_mut());
+        if plane.is_null() {
+            return Err(last_error());
+        }
+        gdal_sys::OGR_G_FlattenTo2D(plane);
+        let mut wkb = vec![0; usize::try_from(gdal_sys::OGR_G_WkbSize(plane)).unwrap_or(0)];
+        let code = gdal_sys::OGR_G_ExportToWkb(plane, gdal_sys::OGRwkbByteOrder::wkbNDR, wkb.as_mut_ptr());
+        gdal_sys::OGR_G_DestroyGeometry(plane);
+        if code == gdal_sys::OGRErr::OGRERR_NONE { Ok(wkb) } else { Err(last_error()) }
     }
 }
 

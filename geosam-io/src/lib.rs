@@ -5,6 +5,7 @@
 //! | a raster, warped on the fly, read window by window | [`RasterDataset`], [`RasterOptions`], [`Resampling`], [`RasterInfo`] |
 //! | coordinates between CRSs | [`Osr`], the PROJ that warps the pixels |
 //! | prompts from a vector file | [`read_prompts`], [`read_points`] |
+//! | polygons from a vector file, as masks on a grid | [`read_polygons`] |
 //! | polygons into a vector file | [`write_vector`], any number of them [`VectorWriter`] |
 //! | masks as GeoTIFF or COG, pictures as PNG | [`write_mask`], [`write_overlay`] |
 //! | many masks of a large raster as one COG of labels | [`LabelWriter`] |
@@ -21,6 +22,7 @@ mod label_writer;
 mod mask_file;
 mod osr;
 mod overlay;
+mod polygons;
 mod raster;
 mod resampling;
 mod staging_folder;
@@ -28,6 +30,7 @@ mod vector_columns;
 mod vector_in;
 mod vector_layer;
 mod vector_out;
+mod vector_reader;
 mod vector_writer;
 mod whole_files;
 
@@ -36,6 +39,7 @@ pub use label_writer::LabelWriter;
 pub use mask_file::{MaskFormat, write_mask};
 pub use osr::Osr;
 pub use overlay::{OverlayStyle, draw_overlay, write_overlay};
+pub use polygons::{PolygonFileOptions, Polygons, read_polygons};
 pub use raster::{BandInfo, RasterDataset, RasterInfo, RasterOptions, write_raster};
 pub use resampling::Resampling;
 pub use vector_in::{FilePrompt, PromptFileOptions, read_points, read_prompts};

@@ -228,7 +228,8 @@ pub(crate) fn spatial_ref(crs: &Crs) -> Result<Rc<SpatialRef>> {
     })
 }
 
-fn transform(from: &Crs, to: &Crs) -> Result<Rc<CoordTransform>> {
+/// The handle of a transformation, between systems that are not the same.
+pub(crate) fn transform(from: &Crs, to: &Crs) -> Result<Rc<CoordTransform>> {
     let key = (from.clone(), to.clone());
     if let Some(known) = HANDLES.with_borrow(|handles| handles.transforms.get(&key).cloned()) {
         return Ok(known);

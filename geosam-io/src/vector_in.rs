@@ -4,29 +4,18 @@ use std::collections::HashMap;
 use std::path::Path;
 
 use gdal::errors::GdalError;
-use gdal::vector::{Defn, Feature, Geometry, Layer, LayerAccess, OGRFieldType, OGRwkbGeometryType};
-use gdal::{Dataset, DatasetOptions, GdalOpenFlags};
+use gdal::vector::{Defn, Feature, Geometry, LayerAccess, OGRFieldType};
 use geosam_core::{BoundingBox, Crs, Error, Label, Points, PromptSet, Result, SameCrsOnly, WorldPoint};
 use serde_json::{Map, Value};
 
 use crate::gdal_ffi::has_value;
-use crate::gdal_setup::{self, dataset_error};
-use crate::osr::crs_of;
+use crate::vector_reader::VectorReader;
 
 /// Names under which labels are found, in any case: those of Python geosam.
 const LABEL_FIELDS: [&str; 5] = ["label", "labels", "point_label", "point_labels", "prompt_label"];
 
 /// Names under which the number of an object is found, in any case.
 const GROUP_FIELDS: [&str; 3] = ["prompt_id", "object", "group"];
-
-/// Columns of a CSV file that hold coordinates, those of Python geosam, or geometries as WKT.
-const CSV_OPTIONS: [&str; 5] = [
-    "X_POSSIBLE_NAMES=x,xs,lon,longitude,long,longitudes",
-    "Y_POSSIBLE_NAMES=y,ys,lat,latitude,lats,latitudes",
-    "GEOM_POSSIBLE_NAMES=wkt,geometry,geom",
-    "KEEP_GEOM_COLUMNS=NO",
-    "AUTODETECT_TYPE=YES",
-];
 
 /// What a prompt file does not say itself.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -185,22 +174,13 @@ impl Object {
 }
 
 fn read_features(path: &Path, options: &PromptFileOptions) -> Result<(Crs, Vec<FileFeature>)> {
-    let failed = |error| dataset_error("read", &path.display().to_string(), error);
-    let dataset = open(path).map_err(failed)?;
-    let mut layer = choose_layer(&dataset, path, options.layer.as_deref())?;
-    let crs = layer_crs(&layer)?.or_else(|| options.crs.clone()).ok_or_else(|| Error::MissingCrs {
-        what: format!("the prompt file {}", path.display()),
-        remedy: "give the CRS its coordinates are in, for example EPSG:4326",
-    })?;
+    let file = VectorReader::open(path, FORMAT)?;
+    let mut layer = file.layer(options.layer.as_deref())?;
+    let crs = file.crs(&layer, options.crs.as_ref())?;
     let fields = Fields::of(layer.defn(), path, options)?;
-    let expected = layer.feature_count();
-    let mut features = Vec::new();
-    for (index, feature) in layer.features().enumerate() {
-        let id = feature.fid().map_or(index as i64, |id| id as i64);
-        let wrong = |expected: &str, found: String| {
-            Error::invalid_file(path, FORMAT, expected, format!("{found} in feature {id}"))
-        };
-        let properties = fields.properties(&feature).map_err(failed)?;
+    let features = file.features(&mut layer, |id, feature| {
+        let wrong = |expected: &str, found: String| file.invalid(expected, format!("{found} in feature {id}"));
+        let properties = fields.properties(feature).map_err(|error| file.failed(error))?;
         let value = |field: Option<&String>| field.map(|field| properties.get(field).unwrap_or(&Value::Null));
         let mark = mark(feature.geometry()).map_err(|found| wrong("points and polygons", found))?;
         let label = match (&mark, value(fields.label.as_ref())) {
@@ -211,60 +191,12 @@ fn read_features(path: &Path, options: &PromptFileOptions) -> Result<(Crs, Vec<F
             _ => Label::Foreground,
         };
         let group = value(fields.group.as_ref()).filter(|group| !group.is_null()).map(ToString::to_string);
-        features.push(FileFeature { id, mark, label, group, properties });
+        Ok(FileFeature { id, mark, label, group, properties })
+    })?;
+    match features.is_empty() {
+        true => Err(file.invalid("at least one point or polygon", "none")),
+        false => Ok((crs, features)),
     }
-    // GDAL's iteration ends as quietly at a broken feature as at the last one.
-    if features.len() as u64 != expected {
-        let found = format!("{} that can be read", features.len());
-        return Err(Error::invalid_file(path, FORMAT, format!("{expected} features"), found));
-    }
-    if features.is_empty() {
-        return Err(Error::invalid_file(path, FORMAT, "at least one point or polygon", "none"));
-    }
-    Ok((crs, features))
-}
-
-fn open(path: &Path) -> Result<Dataset, GdalError> {
-    gdal_setup::init();
-    let is_table = path.extension().is_some_and(|e| e.eq_ignore_ascii_case("csv") || e.eq_ignore_ascii_case("tsv"));
-    let flags = GdalOpenFlags::GDAL_OF_VECTOR | GdalOpenFlags::GDAL_OF_READONLY | GdalOpenFlags::GDAL_OF_VERBOSE_ERROR;
-    let open_options = is_table.then_some(&CSV_OPTIONS[..]);
-    Dataset::open_ex(path, DatasetOptions { open_flags: flags, open_options, ..DatasetOptions::default() })
-}
-
-fn choose_layer<'d>(dataset: &'d Dataset, path: &Path, name: Option<&str>) -> Result<Layer<'d>> {
-    let mut layers: Vec<_> = dataset
-        .layers()
-        .filter(|layer| name.is_none_or(|name| layer.name() == name))
-        .filter(|layer| layer.defn().geometry_type() != OGRwkbGeometryType::wkbNone)
-        .collect();
-    let names = |layers: &[Layer<'_>]| layers.iter().map(LayerAccess::name).collect::<Vec<_>>().join(", ");
-    match (layers.pop(), layers.is_empty(), name) {
-        (Some(layer), true, _) => Ok(layer),
-        (Some(last), false, _) => Err(Error::invalid_argument(
-            "layer",
-            "the name of the layer to read, as the file has several",
-            format_args!("none; there are {}, {}", names(&layers), last.name()),
-        )),
-        (None, _, Some(name)) => {
-            let all: Vec<_> = dataset.layers().collect();
-            Err(Error::invalid_argument("layer", format!("one of {}, with geometries", names(&all)), name))
-        }
-        (None, _, None) => Err(Error::invalid_file(
-            path,
-            FORMAT,
-            "geometries (in a CSV file, columns called x and y, lon and lat, or wkt)",
-            "none",
-        )),
-    }
-}
-
-fn layer_crs(layer: &Layer<'_>) -> Result<Option<Crs>> {
-    // GeoPackage has two entries that say that nothing is known.
-    let known = layer.spatial_ref().filter(|srs| srs.name().is_none_or(|name| !name.starts_with("Undefined")));
-    let crs = known.map(crs_of).transpose()?;
-    // GeoJSON with heights, of which we make no use.
-    Ok(crs.map(|crs| if crs == Crs::new("EPSG:4979") { Crs::wgs84() } else { crs }))
 }
 
 /// The fields of a layer, with those that mean something to us.

@@ -1,10 +1,11 @@
-//! Prompts from vector files, polygons and masks into files, and pictures of them.
+//! Prompts and polygons from vector files, polygons and masks into files, and pictures of them.
 
 #![allow(clippy::unwrap_used)]
 
 mod failed_writes;
 mod masks;
 mod overlays;
+mod polygon_masks;
 mod polygons;
 mod prompts;
 mod streams;

@@ -72,7 +72,7 @@ impl Checkpoint {
 
     /// `geosam_nano`, which is part of this crate.
     #[cfg(feature = "nano")]
-    pub(crate) fn nano() -> Result<Self> {
+    pub fn nano() -> Result<Self> {
         let path = ModelSpec::nano().checkpoint_path;
         Self::of(safetensors::of_program(include_bytes!("../../assets/geosam_nano.safetensors"), &path)?, &path)
     }
