@@ -17,8 +17,8 @@ use geosam::{
 };
 use scene::{Object, Scene};
 
-/// Least IoU of the objects clicked on, in the mean. TO BE MEASURED with the final weights.
-const LEAST_IOU: f64 = 0.0;
+/// Least IoU of the objects clicked on, in the mean. Measured: 0.44.
+const LEAST_IOU: f64 = 0.4;
 
 fn main() -> Result<()> {
     run(Path::new("batch-prompts-output"))

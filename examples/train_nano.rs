@@ -59,7 +59,7 @@ struct Settings {
 
 fn main() -> Result<()> {
     let mut settings =
-        Settings { out: PathBuf::from("train-output"), steps: 4400, seed: 0, objects: 1000, validate: false };
+        Settings { out: PathBuf::from("train-output"), steps: 3480, seed: 0, objects: 1000, validate: false };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|text| text.parse().ok()).ok_or_else(|| usage(&argument));

@@ -19,9 +19,13 @@ use tempfile::TempDir;
 
 use crate::end_to_end::scene::{Object, Scene};
 
-/// Least mean IoU of the objects asked for. TO BE MEASURED with the final weights:
-/// `cargo test --test main iou -- --nocapture` prints the means.
-const LEAST: MeanIou = MeanIou { click: 0.0, best_of_three: 0.0, bbox: 0.0, clicks: 0.0 };
+/// Least mean IoU of the objects asked for; `cargo test --test main iou -- --nocapture` prints the means. Measured: with the
+/// folder 0.66, 0.72, 0.73 and 0.78, with the raster 0.43, 0.51, 0.41 and 0.54.
+const LEAST: MeanIou = MeanIou { click: 0.4, best_of_three: 0.48, bbox: 0.38, clicks: 0.5 };
+/// Of the polygons in a file. Measured: 0.425.
+const LEAST_OF_POLYGONS: f64 = 0.4;
+/// Of the masks in a file. Measured: 0.155.
+const LEAST_OF_MASKS: f64 = 0.14;
 
 /// Mean IoU over several objects of the answers to each kind of prompt.
 #[derive(Debug, Default)]
@@ -210,7 +214,7 @@ fn polygons_of_every_format_cover_the_objects() {
                 mean += iou / objects.len() as f64;
             }
             println!("{extension}, tolerance {tolerance} m: mean IoU {mean:.3}");
-            assert!(mean >= LEAST.bbox, "{extension}, tolerance {tolerance} m: {mean:.3}");
+            assert!(mean >= LEAST_OF_POLYGONS, "{extension}, tolerance {tolerance} m: {mean:.3}");
         }
     }
 }
@@ -237,6 +241,6 @@ fn mask_files_of_every_format_cover_the_objects() {
             mean += object.iou(&mask, window) / objects.len() as f64;
         }
         println!("{format:?}: mean IoU {mean:.3}");
-        assert!(mean >= LEAST.bbox, "{format:?}: {mean:.3}");
+        assert!(mean >= LEAST_OF_MASKS, "{format:?}: {mean:.3}");
     }
 }

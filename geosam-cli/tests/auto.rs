@@ -109,7 +109,6 @@ fn what_cannot_be_done_is_refused_before_work_begins() {
     let before = w.files();
     for (arguments, parts) in [
         ("auto nothing --checkpoint CKPT", &["nothing"][..]),
-        ("auto scene.tif", &["--checkpoint"]),
         ("auto scene.tif --checkpoint CKPT --out a.png", &[".gpkg", "a.png"]),
         ("auto scene.tif --checkpoint CKPT --out a.shp", &[".gpkg", "a.shp"]),
         ("auto scene.tif --checkpoint CKPT --out none/a.gpkg", &["none"]),

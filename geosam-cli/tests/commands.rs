@@ -169,13 +169,26 @@ fn settings_of_the_legacy_encoder_are_followed_and_options_win() {
 fn every_model_of_the_registry_is_listed() {
     let w = Workspace::new();
     let models = w.json("models")["models"].as_array().unwrap().clone();
-    assert_eq!(models.len(), 14);
+    assert_eq!(models.len(), 15);
     for model in models {
-        let expected = if model["type"] == json!("sam3") { 1008 } else { 1024 };
+        let expected = match (model["id"].as_str(), model["type"].as_str()) {
+            (Some("geosam_nano"), _) => 512,
+            (_, Some("sam3")) => 1008,
+            _ => 1024,
+        };
         assert_eq!(model["image_size"], json!(expected), "{model}");
     }
     let table = w.ok("models");
     assert!(table.contains("mobile_sam") && table.contains("1008"), "{table}");
+}
+
+#[test]
+fn without_a_checkpoint_the_model_is_the_one_in_the_box() {
+    let w = Workspace::new();
+    w.ok("encode scene.tif --out features");
+    assert_eq!(w.json("info features")["checkpoint"], json!("geosam_nano.safetensors"));
+    let answer = w.json("query features --point 200,150 --pixels --out mask.gpkg");
+    assert!(answer.to_string().contains("mask.gpkg"), "{answer}");
 }
 
 #[test]

@@ -46,7 +46,8 @@ fn answer_to_a_click_agrees_with_sam3() {
     let prompt_encoder =
         load_seeded("tracker.sam_prompt_encoder", |weights| PromptEncoder::load(weights, FEATURES, SIZE));
     let mask_decoder = load_seeded("tracker.sam_mask_decoder", |weights| {
-        let transformer = TwoWayTransformerConfig::published(FEATURES, ["lin1", "lin2"]);
+        let published = TwoWayTransformerConfig::published(FEATURES, ["lin1", "lin2"]);
+        let transformer = TwoWayTransformerConfig { mlp_dim: 2048, ..published };
         MaskDecoder::load(weights, transformer, Generation::Sam2)
     });
 
