@@ -119,7 +119,7 @@ fn the_bounds_of_a_window_give_the_window() {
     // Landsat in degrees: the products of such a pixel size are rounded, up and down.
     let size = 0.000_808_483_755_708;
     let grid = GeoGrid::new(
-        Affine::from_origin(-74.722_494_153_760_678, -8.282_107_593_468_341, size, size),
+        Affine::from_origin(-74.722_494_153_760_68, -8.282_107_593_468_341, size, size),
         Shape::new(377, 697),
         Crs::wgs84(),
     )
