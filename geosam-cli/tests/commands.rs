@@ -187,8 +187,12 @@ fn without_a_checkpoint_the_model_is_the_one_in_the_box() {
     let w = Workspace::new();
     w.ok("encode scene.tif --out features");
     assert_eq!(w.json("info features")["checkpoint"], json!("geosam_nano.safetensors"));
-    let answer = w.json("query features --point 200,150 --pixels --out mask.gpkg");
-    assert!(answer.to_string().contains("mask.gpkg"), "{answer}");
+    let query = "query features --point 500100,4999900 --crs EPSG:32633";
+    assert_eq!(w.json(query)["results"].as_array().map(Vec::len), Some(1));
+    // A folder of another model says whose it is.
+    w.ok("encode scene.tif --checkpoint CKPT --out others");
+    let error = w.error("query others --point 500100,4999900 --crs EPSG:32633");
+    assert!(error.contains("geosam_nano.safetensors"), "{error}");
 }
 
 #[test]
