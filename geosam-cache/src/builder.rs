@@ -172,9 +172,9 @@ impl FeatureCacheBuilder {
     ///
     /// # Errors
     /// [`Error::Cancelled`] when `progress` says so; what reading, encoding and writing return; [`Error::Dataset`] if
-    /// no chip holds a valid pixel; [`Error::InvalidArgument`] for a batch size or a number of threads of 0, or a `max_memory`
-    /// that is too small, naming the least; see [`FeatureFolder::create`] for folders that exist. In every case the folder holds what was
-    /// finished.
+    /// no chip holds a valid pixel; [`Error::InvalidArgument`] for a batch size or a number of threads of 0, or a
+    /// `max_memory` that is too small, naming the least; see [`FeatureFolder::create`] for folders that exist. In every case
+    /// the folder holds what was finished.
     pub fn build(&self, progress: &dyn Progress) -> Result<BuildReport> {
         let FeatureCacheConfig { batch_size, readers, writers, .. } = self.config;
         for (what, number) in [("batch size", batch_size), ("readers", readers), ("writers", writers)] {

@@ -1,6 +1,7 @@
 //! CPU kernels where burn's operators are slow. Each takes and returns tensors, works on `f32` tensors of the Flex
 //! backend, and falls through to burn's own operators for every other device and under autodiff. There tensors may be of
-//! other types: see [`in_type`].
+//! other types: see [`in_type`]. With the feature `train` those that training spends its time in have gradients of their own:
+//! see `differentiable`.
 
 #![allow(unsafe_code)]
 
