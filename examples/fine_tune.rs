@@ -15,6 +15,7 @@
 pub(crate) mod scene;
 
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::time::Instant;
 
 use geosam::train::{Example, FineTune, FineTuneConfig, ObjectIou, StepReport, evaluate};
@@ -43,7 +44,17 @@ const MIN_AREA: usize = 64;
 /// Steps between two lines of progress.
 const LOGGED: usize = 25;
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run_with_arguments() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_with_arguments() -> Result<()> {
     let settings = Settings::parse(&std::env::args().skip(1).collect::<Vec<_>>())?;
     let checkpoint = match &settings.checkpoint {
         Some(path) => Checkpoint::open(path)?,

@@ -10,6 +10,7 @@
 
 use std::fmt::Write;
 use std::path::Path;
+use std::process::ExitCode;
 use std::sync::Arc;
 
 use geosam::{
@@ -28,7 +29,17 @@ const MOST_SIDE: usize = 360;
 /// Pictures side by side.
 const COLUMNS: usize = 3;
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match run_with_arguments() {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_with_arguments() -> Result<()> {
     let arguments: Vec<_> = std::env::args().skip(1).collect();
     let [prompts, rasters, out] = &arguments[..] else {
         return Err(Error::invalid_argument("arguments", "PROMPTS.json FOLDER-OF-RASTERS OUT", arguments.join(" ")));

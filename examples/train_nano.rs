@@ -16,6 +16,7 @@ mod scene;
 use std::fs::{File, OpenOptions};
 use std::io::Write;
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::mpsc::sync_channel;
 use std::time::Instant;
 
@@ -26,6 +27,8 @@ use scene::{PictureStyle, Scene};
 
 /// Scenes of this seed and later ones are for validation.
 const HELD_OUT: u64 = 1 << 40;
+/// Seeds of scenes that each seed of a training has for itself, as a power of two.
+const SEED_BITS: u32 = 32;
 /// Side of the images, how many of them a step learns from, and the share of all steps until which it is so: most is learned
 /// sooner from small images, whose objects are larger beside them.
 const PHASES: [Phase; 2] = [Phase { side: 256, images: 4, end: 0.7 }, Phase { side: 512, images: 2, end: 1.0 }];
@@ -57,7 +60,18 @@ struct Settings {
     validate: bool,
 }
 
-fn main() -> Result<()> {
+fn main() -> ExitCode {
+    match settings().and_then(|settings| run(&settings)) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// From the command line.
+fn settings() -> Result<Settings> {
     let mut settings =
         Settings { out: PathBuf::from("train-output"), steps: 3480, seed: 0, objects: 1000, validate: false };
     let mut arguments = std::env::args().skip(1);
@@ -72,7 +86,11 @@ fn main() -> Result<()> {
             _ => return Err(usage(&argument)),
         }
     }
-    run(&settings)
+    // Scene seeds begin with this one's bits, and must stay below those that are held out.
+    if settings.seed >= HELD_OUT >> SEED_BITS {
+        return Err(Error::invalid_argument("seed", format!("below {}", HELD_OUT >> SEED_BITS), settings.seed));
+    }
+    Ok(settings)
 }
 
 fn usage(argument: &str) -> Error {
@@ -99,7 +117,7 @@ fn run(settings: &Settings) -> Result<()> {
         if settings.validate || trainer.steps() >= last {
             continue;
         }
-        let first = (*seed << 32) + ((side * *steps + trainer.steps()) * images) as u64;
+        let first = (*seed << SEED_BITS) + ((side * *steps + trainer.steps()) * images) as u64;
         let (sender, scenes) = sync_channel(2 * images);
         std::thread::spawn(move || (first..).map(|seed| example(seed, side)).all(|scene| sender.send(scene).is_ok()));
         while trainer.steps() < last {

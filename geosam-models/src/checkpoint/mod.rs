@@ -26,6 +26,8 @@ use geosam_core::{Error, Result};
 pub use container::Container;
 pub(crate) use official::add_class_row;
 pub use random::RandomWeights;
+#[cfg(feature = "train")]
+pub(crate) use random::SplitMix64;
 pub use recognise::{Layout, Recognised};
 pub use write::write_checkpoint;
 pub(crate) use write::write_checkpoint_below_model;

@@ -89,9 +89,9 @@ fn distribution(name: &str, shape: &[usize]) -> (f64, f64, bool) {
     }
 }
 
-/// Standard normal numbers: SplitMix64 (Steele, Lea and Flood 2014) through the Box–Muller transform.
+/// Standard normal numbers: [`SplitMix64`] through the Box–Muller transform.
 struct Normal {
-    state: u64,
+    bits: SplitMix64,
     spare: Option<f64>,
 }
 
@@ -101,12 +101,12 @@ impl Normal {
         let state = name.bytes().fold(seed ^ 0xcbf2_9ce4_8422_2325, |hash, byte| {
             (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
         });
-        Self { state, spare: None }
+        Self { bits: SplitMix64(state), spare: None }
     }
 
     /// Without the next `count` numbers, an even number of them: a pair takes two uniform ones.
     fn skip(self, count: usize) -> Self {
-        Self { state: self.state.wrapping_add(STEP.wrapping_mul(count as u64)), ..self }
+        Self { bits: SplitMix64(self.bits.0.wrapping_add(STEP.wrapping_mul(count as u64))), ..self }
     }
 
     fn next(&mut self) -> f64 {
@@ -121,12 +121,21 @@ impl Normal {
 
     /// Uniform in (0, 1].
     fn uniform(&mut self) -> f64 {
-        self.state = self.state.wrapping_add(STEP);
-        let mut mixed = self.state;
+        ((self.bits.bits() >> 11) + 1) as f64 / (1u64 << 53) as f64
+    }
+}
+
+/// A generator of random bits (Steele, Lea and Flood 2014).
+#[derive(Clone, Debug)]
+pub(crate) struct SplitMix64(pub(crate) u64);
+
+impl SplitMix64 {
+    pub(crate) fn bits(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(STEP);
+        let mut mixed = self.0;
         mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
         mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        ((mixed >> 11) + 1) as f64 / (1u64 << 53) as f64
+        mixed ^ (mixed >> 31)
     }
 }
 

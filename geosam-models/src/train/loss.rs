@@ -1,6 +1,7 @@
 //! What SAM is trained to make small: focal and dice loss of the masks, error of the predicted IoU.
 //!
-//! Source: "Segment Anything" (<https://arxiv.org/abs/2304.02643>), section 3 and appendix A; weights as there.
+//! Source: "Segment Anything" (<https://arxiv.org/abs/2304.02643>), section 3 and
+//! appendix A; the weight of the focal loss is another, see [`kernels::mask_losses`].
 
 use burn::tensor::{DType, Tensor, TensorData};
 

@@ -17,7 +17,7 @@ use crate::weights::{self, Leaves, TensorSource};
 
 /// Share of the moving average that stays at a step, once there were many.
 const AVERAGE_DECAY: f64 = 0.999;
-/// As SAM 2 was trained.
+/// Share of a matrix that goes at a step, times the learning rate.
 const WEIGHT_DECAY: f32 = 0.01;
 /// Of AdamW's running means of the gradient and its square.
 const BETAS: [f32; 2] = [0.9, 0.99];

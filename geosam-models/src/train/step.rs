@@ -14,7 +14,7 @@ use crate::image_features::ImageFeatures;
 use crate::segmenter::{PromptDecoder, SamConfig};
 use crate::weights::{self, Leaves};
 
-/// Longest gradient of a step, as with SAM 2.
+/// Longest gradient of a step.
 const LONGEST_GRADIENT: f64 = 1.0;
 
 /// An object of sixteen times the area is four times as likely to be asked for: the smallest are the most.
