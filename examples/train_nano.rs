@@ -13,7 +13,8 @@ mod plot;
 #[path = "shared/scene/mod.rs"]
 mod scene;
 
-use std::fs::{File, OpenOptions};
+use std::collections::BTreeSet;
+use std::fs::File;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -23,7 +24,7 @@ use std::time::Instant;
 use geosam::train::{Example, ObjectIou, StepReport, TrainConfig, Trainer, evaluate};
 use geosam::{Error, HieraConfig, ImageEncoderConfig, Masks, ModelImage, Result, SamConfig, Segmenter, Shape, Window};
 use plot::{Curve, Panel, write_panels};
-use scene::{PictureStyle, Scene};
+use scene::{ObjectKind, PictureStyle, Scene};
 
 /// Scenes of this seed and later ones are for validation.
 const HELD_OUT: u64 = 1 << 40;
@@ -31,7 +32,7 @@ const HELD_OUT: u64 = 1 << 40;
 const SEED_BITS: u32 = 32;
 /// Side of the images, how many of them a step learns from, and the share of all steps until which it is so: most is learned
 /// sooner from small images, whose objects are larger beside them.
-const PHASES: [Phase; 2] = [Phase { side: 256, images: 4, end: 0.7 }, Phase { side: 512, images: 2, end: 1.0 }];
+const PHASES: [Phase; 2] = [Phase { side: 256, images: 4, end: 0.85 }, Phase { side: 512, images: 2, end: 1.0 }];
 /// The logs.
 const STEPS: &str = "steps.csv";
 const VALIDATIONS: &str = "validation.csv";
@@ -101,8 +102,7 @@ fn run(settings: &Settings) -> Result<()> {
     let Settings { out, steps, seed, .. } = settings;
     std::fs::create_dir_all(out).map_err(|source| Error::io("create", out, source))?;
     let state = out.join("state.safetensors");
-    let (log, mut rows) = (out.join(STEPS), Vec::new());
-    let mut log = log_file(&log, "step,loss,single_iou,best_iou,score_error,gradient,rate")?;
+    let mut rows = Vec::new();
     for Phase { side, images, end } in PHASES {
         let last = (*steps as f64 * end) as usize;
         let mut trainer = trainer(settings, side)?;
@@ -117,6 +117,8 @@ fn run(settings: &Settings) -> Result<()> {
         if settings.validate || trainer.steps() >= last {
             continue;
         }
+        let header = "step,loss,single_iou,best_iou,score_error,neighbours,gradient,rate";
+        let mut log = log_file(&out.join(STEPS), header, trainer.steps() + 1)?;
         let first = (*seed << SEED_BITS) + ((side * *steps + trainer.steps()) * images) as u64;
         let (sender, scenes) = sync_channel(2 * images);
         std::thread::spawn(move || (first..).map(|seed| example(seed, side)).all(|scene| sender.send(scene).is_ok()));
@@ -158,14 +160,17 @@ fn trainer(settings: &Settings, side: usize) -> Result<Trainer> {
 fn means(reports: &[StepReport]) -> String {
     let mean = |of: fn(&StepReport) -> f64| reports.iter().map(of).sum::<f64>() / reports.len() as f64;
     let masks = [mean(|r| r.loss), mean(|r| r.single_iou), mean(|r| r.best_iou), mean(|r| r.score_error)];
-    let values = masks.into_iter().chain([mean(|r| r.gradient), mean(|r| r.rate)]);
+    let values = masks.into_iter().chain([mean(|r| r.neighbours), mean(|r| r.gradient), mean(|r| r.rate)]);
     values.map(|value| format!("{value:.6}")).collect::<Vec<_>>().join(",")
 }
 
-/// A scene and its objects.
+/// A scene as training takes it.
 fn example(seed: u64, side: usize) -> Result<Example> {
-    let shape = Shape::square(side);
-    let scene = Scene::draw(shape, seed)?;
+    example_of(&Scene::draw(Shape::square(side), seed)?, seed)
+}
+
+fn example_of(scene: &Scene, seed: u64) -> Result<Example> {
+    let shape = scene.grid.shape;
     let planes = scene.rgb(PictureStyle::from_seed(seed));
     let pixels = (0..shape.area()).flat_map(|pixel| [0, 1, 2].map(|band| planes[band * shape.area() + pixel]));
     let image = ModelImage::new(shape, pixels.collect())?;
@@ -184,45 +189,50 @@ fn example(seed: u64, side: usize) -> Result<Example> {
 fn validate(trainer: &Trainer, settings: &Settings, side: usize) -> Result<()> {
     let start = Instant::now();
     let model = trainer.model()?;
-    let mut found: Vec<ObjectIou> = Vec::new();
+    let mut found: Vec<(ObjectKind, ObjectIou)> = Vec::new();
     for seed in HELD_OUT.. {
-        let Example { image, masks } = example(seed, side)?;
-        found.extend(evaluate(&model as &dyn Segmenter, &image, &masks)?);
+        let scene = Scene::draw(Shape::square(side), seed)?;
+        let Example { image, masks } = example_of(&scene, seed)?;
+        let ious = evaluate(&model as &dyn Segmenter, &image, &masks)?;
+        found.extend(scene.objects.iter().map(|object| object.kind).zip(ious));
         if found.len() >= settings.objects {
             break;
         }
     }
-    let mean = |of: fn(&ObjectIou) -> f64| found.iter().map(of).sum::<f64>() / found.len() as f64;
+    let means = print_means("held out", &found, |_| true);
+    for least in [64, 256, 1024, 4096, 16_384] {
+        let areas = least..if least == 16_384 { usize::MAX } else { 4 * least };
+        print_means(&format!("from {least} px"), &found, |(_, object)| areas.contains(&object.area));
+    }
+    for kind in found.iter().map(|(kind, _)| *kind).collect::<BTreeSet<_>>() {
+        print_means(&format!("{kind:?}"), &found, |(of, _)| *of == kind);
+    }
+    println!("{:.0} s", start.elapsed().as_secs_f64());
+    let header = "step,objects,click,best_of_three,box,five_clicks,score_error";
+    let mut log = log_file(&settings.out.join(VALIDATIONS), header, trainer.steps())?;
+    let row = means.map(|mean| format!("{mean:.4}")).join(",");
+    writeln!(log, "{},{},{row}", trainer.steps(), found.len())
+        .map_err(|source| Error::io("write", &settings.out, source))
+}
+
+/// Prints how well some objects are found; returns their mean IoU with one click, as the best of three, with a box and with
+/// five clicks, and how far the predicted IoU is off.
+fn print_means(
+    name: &str,
+    found: &[(ObjectKind, ObjectIou)],
+    wanted: impl Fn(&(ObjectKind, ObjectIou)) -> bool,
+) -> [f64; 5] {
+    let wanted: Vec<_> = found.iter().filter(|object| wanted(object)).map(|(_, object)| object).collect();
+    let mean = |of: fn(&ObjectIou) -> f64| wanted.iter().map(|object| of(object)).sum::<f64>() / wanted.len() as f64;
     let means = [mean(|o| o.click), mean(|o| o.best_of_three), mean(|o| o.bbox), mean(|o| o.clicks)];
+    let [click, best, bbox, clicks] = means;
     let off = mean(|o| (o.score - o.click).abs());
     println!(
-        "held out: {} objects, mean IoU one click {:.3}, best of three {:.3}, box {:.3}, five clicks {:.3}; \
-         predicted IoU off by {off:.3} ({:.0} s)",
-        found.len(),
-        means[0],
-        means[1],
-        means[2],
-        means[3],
-        start.elapsed().as_secs_f64()
+        "{name:>15}: {:>4} objects, mean IoU one click {click:.3}, best of three {best:.3}, box {bbox:.3}, \
+         five clicks {clicks:.3}; predicted IoU off by {off:.3}",
+        wanted.len()
     );
-    for areas in [64..256, 256..1024, 1024..4096, 4096..16_384, 16_384..usize::MAX] {
-        let of_size: Vec<_> = found.iter().filter(|object| areas.contains(&object.area)).collect();
-        let mean = |of: fn(&ObjectIou) -> f64| of_size.iter().map(|o| of(o)).sum::<f64>() / of_size.len() as f64;
-        println!(
-            "  from {:>5} px: {:>4} objects, {:.3} {:.3} {:.3} {:.3}",
-            areas.start,
-            of_size.len(),
-            mean(|o| o.click),
-            mean(|o| o.best_of_three),
-            mean(|o| o.bbox),
-            mean(|o| o.clicks)
-        );
-    }
-    let mut log =
-        log_file(&settings.out.join(VALIDATIONS), "step,objects,click,best_of_three,box,five_clicks,score_error")?;
-    let row = means.map(|mean| format!("{mean:.4}")).join(",");
-    writeln!(log, "{},{},{row},{off:.4}", trainer.steps(), found.len())
-        .map_err(|source| Error::io("write", &settings.out, source))
+    [click, best, bbox, clicks, off]
 }
 
 /// Draws the two logs.
@@ -255,13 +265,16 @@ fn read_log(path: &Path) -> Result<Vec<Vec<f64>>> {
     text.lines().skip(1).map(|row| row.split(',').map(number).collect()).collect()
 }
 
-/// A CSV to append to, with a header if it is new.
-fn log_file(path: &Path, header: &str) -> Result<File> {
+/// A CSV to append to. Of one that is there the rows of steps before `next` are kept: an interrupted training repeats the
+/// others.
+fn log_file(path: &Path, header: &str, next: usize) -> Result<File> {
     let failed = |source| Error::io("write", path, source);
-    let is_new = !path.is_file();
-    let mut file = OpenOptions::new().create(true).append(true).open(path).map_err(failed)?;
-    if is_new {
-        writeln!(file, "{header}").map_err(failed)?;
+    let old = if path.is_file() { std::fs::read_to_string(path).map_err(failed)? } else { String::new() };
+    let is_before =
+        |row: &&str| row.split(',').next().and_then(|step| step.parse().ok()).is_some_and(|step: usize| step < next);
+    let mut file = File::create(path).map_err(failed)?;
+    for row in std::iter::once(header).chain(old.lines().skip(1).filter(is_before)) {
+        writeln!(file, "{row}").map_err(failed)?;
     }
     Ok(file)
 }

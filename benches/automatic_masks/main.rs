@@ -2,13 +2,14 @@
 //! how long it takes and how much memory.
 //!
 //! ```sh
-//! cargo bench --bench automatic_masks -- --checkpoint FILE   # what a model finds
+//! cargo bench --bench automatic_masks                        # what geosam_nano finds
+//! cargo bench --bench automatic_masks -- --checkpoint FILE   # what another model finds
 //! cargo bench --bench automatic_masks -- --oracle            # what chip borders and the grid of points leave of a perfect one
 //! ```
 //!
 //! A scene of 4096 × 4096 pixels is drawn (`--seed N`, `--side N`, `--gsd METRES`) and searched, with chips that overlap by half
-//! and side by side (`--tiling NAME`: only one of them; `--missed` lists what was not found); a model by a process of its own, from a GeoTIFF, so that its peak memory
-//! is the search's. [`score`] says what is counted, [`oracle`] what its oracle knows.
+//! and side by side (`--tiling NAME`: only one of them; `--missed` lists what was not found); a model by a process of its own, from
+//! a GeoTIFF, so that its peak memory is the search's. `--pred-iou-thresh` and `--stability-score-thresh` set the filters. [`score`] says what is counted, [`oracle`] what its oracle knows.
 
 #![allow(missing_docs)]
 
@@ -20,7 +21,7 @@ mod search;
 
 use std::path::PathBuf;
 
-use geosam::{Error, Result, Shape, Tiling};
+use geosam::{AutomaticMasksConfig, Error, Result, Shape, Tiling};
 use scene::{Scene, SceneConfig};
 use score::Score;
 
@@ -36,6 +37,7 @@ fn main() -> Result<()> {
     let mut config = SceneConfig { gsd: Some(1.0), ..SceneConfig::new(Shape::square(4096), HELD_OUT + 4096) };
     let mut tilings = vec![Tiling::HalfOverlap, Tiling::NonOverlapping];
     let mut checkpoint: Option<PathBuf> = None;
+    let mut filters = AutomaticMasksConfig::default();
     let (mut oracle, mut list_missed) = (false, false);
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
@@ -54,20 +56,22 @@ fn main() -> Result<()> {
             "--seed" => config.seed = number()? as u64,
             "--side" => config.shape = Shape::square(number()? as usize),
             "--gsd" => config.gsd = Some(number()? as f32),
+            "--pred-iou-thresh" => filters.pred_iou_thresh = Some(number()? as f32),
+            "--stability-score-thresh" => filters.stability_score_thresh = number()? as f32,
             "--tiling" => tilings.retain(|tiling| search::name(*tiling) == value),
             _ => return Err(usage(&argument)),
         }
     }
-    if checkpoint.is_some() == oracle {
-        return Err(usage("neither or both"));
+    if checkpoint.is_some() && oracle {
+        return Err(usage("both --checkpoint and --oracle"));
     }
     let scene = Scene::draw_with(&config)?;
     println!("{} pixels, seed {}, {} objects", config.shape, config.seed, scene.objects.len());
     println!("{}", Score::HEADER);
     for tiling in tilings {
-        let found = match &checkpoint {
-            None => search::with_oracle(&scene, tiling)?,
-            Some(checkpoint) => search::in_own_process(&scene, checkpoint, tiling)?,
+        let found = match oracle {
+            true => search::with_oracle(&scene, tiling)?,
+            false => search::in_own_process(&scene, checkpoint.as_deref(), filters, tiling)?,
         };
         let score = Score::of(&scene.objects, &found);
         println!("| {} | {score} |", search::name(tiling));
@@ -79,7 +83,7 @@ fn main() -> Result<()> {
 }
 
 fn usage(found: &str) -> Error {
-    let expected =
-        "--checkpoint FILE or --oracle; --seed N, --side N, --gsd METRES, --tiling overlapping|non-overlapping";
+    let expected = "--checkpoint FILE or --oracle; --seed N, --side N, --gsd METRES, --tiling overlapping|non-overlapping, \
+         --pred-iou-thresh SHARE, --stability-score-thresh SHARE, --missed";
     Error::invalid_argument("argument", expected, found)
 }

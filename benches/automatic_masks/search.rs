@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use geosam::{
     AutomaticMasks, AutomaticMasksConfig, AutomaticMasksRaster, Error, GridGeoSampler, ModelOptions, NoProgress,
-    RasterDataset, RasterOptions, Result, Segmenter, Shape, Tiling, Window, load_model, write_raster,
+    RasterDataset, RasterOptions, Result, Segmenter, Shape, Tiling, Window, load_model, load_nano, write_raster,
 };
 
 use crate::oracle::{Oracle, numbered};
@@ -50,15 +50,23 @@ fn borders(raster: Shape, side: usize, tiling: Tiling) -> Result<[Vec<i64>; 2]> 
 }
 
 /// What a model finds, and how much memory that takes.
-pub(crate) fn in_own_process(scene: &Scene, checkpoint: &Path, tiling: Tiling) -> Result<Found> {
+pub(crate) fn in_own_process(
+    scene: &Scene,
+    checkpoint: Option<&Path>,
+    filters: AutomaticMasksConfig,
+    tiling: Tiling,
+) -> Result<Found> {
     let folder = std::env::temp_dir().join(format!("geosam-automatic-masks-{}", std::process::id()));
     std::fs::create_dir_all(&folder).map_err(|source| Error::io("create", &folder, source))?;
     let search = || {
         let (raster, out) = (folder.join("scene.tif"), folder.join("masks"));
         write_raster(&raster, &scene.grid, &scene.pixels, Scene::BANDS, None)?;
         let program = std::env::current_exe().map_err(|source| Error::io("find", "the bench", source))?;
-        let job = [checkpoint, &raster, Path::new(name(tiling)), &out];
-        let done = Command::new(&program).arg("--search").args(job).output();
+        let thresholds = [filters.pred_iou_thresh, Some(filters.stability_score_thresh)]
+            .map(|threshold| threshold.map_or("default".to_string(), |share| share.to_string()));
+        let mut job = Command::new(&program);
+        job.arg("--search").args([&raster, Path::new(name(tiling)), &out]).args(thresholds).args(checkpoint);
+        let done = job.output();
         let done = done.map_err(|source| Error::io("run", &program, source))?;
         if !done.status.success() {
             let said = String::from_utf8_lossy(&done.stderr);
@@ -83,18 +91,25 @@ pub(crate) fn in_own_process(scene: &Scene, checkpoint: &Path, tiling: Tiling) -
     found
 }
 
-/// Checkpoint, raster, tiling, and where the masks go. Prints the side of a chip, points, most masks waiting, seconds, peak.
+/// Raster, tiling, where the masks go, thresholds of the predicted IoU and of stability, and the checkpoint. Prints the side of a chip, points, most masks waiting, seconds, peak.
 pub(crate) fn in_this_process(job: &[&str]) -> Result<()> {
-    let [checkpoint, raster, tiling, out] = job else {
-        return Err(Error::invalid_argument("search", "four arguments", job.len()));
+    let [raster, tiling, out, pred_iou_thresh, stability, checkpoint @ ..] = job else {
+        return Err(Error::invalid_argument("search", "at least five arguments", job.len()));
     };
-    let model = Arc::new(load_model(checkpoint, &ModelOptions::default())?);
+    let mut config = AutomaticMasksConfig { pred_iou_thresh: pred_iou_thresh.parse().ok(), ..Default::default() };
+    config.stability_score_thresh = stability.parse().unwrap_or(config.stability_score_thresh);
+    let options = ModelOptions::default();
+    let model = match checkpoint {
+        [] => load_nano(&options)?,
+        [checkpoint, ..] => load_model(checkpoint, &options)?,
+    };
+    let model = Arc::new(model);
     let side = model.spec().image_size;
     let raster = Arc::new(RasterDataset::open(raster, &RasterOptions::default())?);
     let tiling = if *tiling == name(Tiling::NonOverlapping) { Tiling::NonOverlapping } else { Tiling::HalfOverlap };
     let chips = AutomaticMasksRaster { tiling, ..AutomaticMasksRaster::default() };
     let start = Instant::now();
-    let masks = AutomaticMasks::from_raster(raster, model, chips, AutomaticMasksConfig::default())?;
+    let masks = AutomaticMasks::from_raster(raster, model, chips, config)?;
     let failed = |source| Error::io("write", *out, source);
     let mut file = File::create(out).map(BufWriter::new).map_err(failed)?;
     let report =

@@ -25,7 +25,7 @@ pub struct FolderSettings {
     pub model_type: ModelType,
     /// The file its weights came from.
     pub origin_checkpoint: String,
-    /// Hash of its weights, where the model has one.
+    /// Hash of the weights that features depend on, where the model has one.
     pub fingerprint: Option<String>,
     /// How chips were prepared for it.
     pub preprocess: Preprocess,

@@ -244,7 +244,7 @@ pub struct ModelSpec {
     pub checkpoint_path: PathBuf,
     /// Side of the model's square input in pixels.
     pub image_size: usize,
-    /// Hash of the weights, the same for every container they come in; `None` if the model has none.
+    /// Hash of the weights that features depend on, the same for every container they come in; `None` if the model has none.
     pub fingerprint: Option<String>,
     /// How chips are prepared.
     pub preprocess: Preprocess,

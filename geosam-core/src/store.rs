@@ -24,7 +24,7 @@ pub struct ChipRecord {
     pub model_type: ModelType,
     /// Its checkpoint as [`crate::ModelSpec::reference_checkpoint_path`] gives it.
     pub checkpoint_path: String,
-    /// Hash of the weights, where the store recorded it.
+    /// Hash of the weights that its features depend on, where the store recorded it.
     pub fingerprint: Option<String>,
 }
 

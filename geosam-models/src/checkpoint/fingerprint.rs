@@ -1,4 +1,4 @@
-//! A hash of weights that does not depend on the file they come in.
+//! A hash of the weights that features depend on, whatever file they come in.
 
 use geosam_core::Result;
 use sha2::{Digest, Sha256};
@@ -12,13 +12,13 @@ const RUNS: usize = 16;
 /// … of this many values each.
 const RUN_LENGTH: usize = 64;
 
-/// SHA-256 in hexadecimal of `geosam-weights-1`, then for each tensor in the given order: its name, a zero byte, the
+/// SHA-256 in hexadecimal of `geosam-encoder-1`, then for each tensor in the given order: its name, a zero byte, the
 /// number of axes and their lengths as little-endian `u64`, and values as little-endian `f32`. Values are all of them
 /// if there are at most 4096, in row-major order; otherwise those of 16 runs of 64, run *i* from position
 /// ⌊*i* · (count − 64) / 15⌋ on. So it costs a few thousand small reads, and files of equal values agree whatever their
 /// container, names and dtype, as long as the dtype holds the values exactly.
 pub(super) fn fingerprint<'a>(tensors: impl Iterator<Item = (&'a str, &'a TensorView)>) -> Result<String> {
-    let mut hash = Sha256::new_with_prefix(b"geosam-weights-1");
+    let mut hash = Sha256::new_with_prefix(b"geosam-encoder-1");
     for (name, tensor) in tensors {
         hash.update(name.as_bytes());
         hash.update([0]);

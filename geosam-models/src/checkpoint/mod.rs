@@ -38,6 +38,7 @@ use self::tensor_index::TensorIndex;
 use self::translate::{official_name, translate};
 use self::unneeded::is_unneeded;
 use self::view::TensorView;
+use crate::segmenter::shapes_features;
 use crate::weights::TensorSource;
 
 /// Says what a checkpoint is, by its tensors' names and shapes; no tensor is read.
@@ -97,14 +98,15 @@ impl Checkpoint {
         &self.recognised
     }
 
-    /// A hash of the weights that the network needs, in hexadecimal: the same for every container, layout and (where it
-    /// holds the values exactly) dtype they come in. Large tensors are sampled, so it costs milliseconds, not a pass
+    /// A hash of the weights that features depend on, in hexadecimal: the same for every container, layout and (where it
+    /// holds the values exactly) dtype they come in, and whatever the prompt encoder and mask decoder are, so that a model
+    /// whose decoder was tuned opens the feature folders of the one before. Large tensors are sampled, so it costs milliseconds, not a pass
     /// over the file.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::InvalidFile`] if tensors cannot be read.
     pub fn fingerprint(&self) -> Result<String> {
-        fingerprint::fingerprint(self.needed().filter(|(_, tensor)| tensor.casts_to_f32()))
+        fingerprint::fingerprint(self.needed().filter(|(name, tensor)| shapes_features(name) && tensor.casts_to_f32()))
     }
 
     /// All tensors but those on the lists of what nobody here needs.

@@ -17,7 +17,7 @@ use geosam_core::{
 
 pub use self::config::{ImageEncoderConfig, SamConfig};
 use self::image_encoder::ImageEncoder;
-pub(crate) use self::network::Network;
+pub(crate) use self::network::{Network, shapes_features};
 #[cfg(feature = "train")]
 pub(crate) use self::session::NetworkPrompt;
 use self::session::PROMPTS;

@@ -42,6 +42,13 @@ impl PromptDecoder {
     }
 }
 
+/// Whether features depend on the tensor of this name, in the layout of the official checkpoints: all but prompt encoder and
+/// mask decoder, and of that the two convolutions of SAM 2 and 3 that are applied while encoding.
+pub(crate) fn shapes_features(name: &str) -> bool {
+    let any_in = |parts: [&str; 2]| parts.iter().any(|part| name.contains(part));
+    !any_in(["prompt_encoder", "mask_decoder"]) || any_in(["conv_s0", "conv_s1"])
+}
+
 /// What the checkpoints of a family call the parts of the decoder.
 struct DecoderNames {
     prompt_encoder: &'static str,

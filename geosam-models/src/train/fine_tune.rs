@@ -3,22 +3,19 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use geosam_core::{Error, Masks, ModelSpec, Preprocess, Result, Shape};
+use geosam_core::{Error, Masks, ModelSpec, Precision, Preprocess, Result, Shape};
 use safetensors::Dtype;
 
 use super::parameters::{Parameters, Values};
 use super::random::Random;
-use super::step::{Image, Step, StepReport};
+use super::step::{Image, Seen, Step, StepReport};
 use super::trainer::{Example, learning_rate};
 use crate::checkpoint::Checkpoint;
 use crate::device::DeviceChoice;
 use crate::image_features::ImageFeatures;
 use crate::load::ModelOptions;
-use crate::segmenter::{PromptDecoder, Sam, SamConfig};
+use crate::segmenter::{Network, PromptDecoder, Sam, SamConfig, shapes_features};
 use crate::weights::{self, TensorSource};
-
-/// Of the two convolutions of SAM 2's mask decoder that are applied while encoding.
-const ENCODED: [&str; 2] = ["conv_s0", "conv_s1"];
 
 /// How a mask decoder is tuned.
 #[derive(Clone, Debug, PartialEq)]
@@ -101,8 +98,9 @@ impl FineTune {
             }
         }
         let model = checkpoint.recognised().config.clone();
-        let is_tuned = |name: &str| name.contains("mask_decoder") && !ENCODED.iter().any(|part| name.contains(part));
-        let parameters = Parameters::of(checkpoint, &model, is_tuned)?;
+        let is_tuned = |name: &str| name.contains("mask_decoder") && !shapes_features(name);
+        let parameters =
+            Parameters::of(checkpoint, |weights| Network::load(weights, &model, Precision::F32), is_tuned)?;
         let options = ModelOptions { device: DeviceChoice::Cpu, ..ModelOptions::default() };
         let spec = ModelSpec {
             model_id: checkpoint.recognised().model_id.clone(),
@@ -161,7 +159,7 @@ impl FineTune {
                 let decoder = weights::load_over(&source, leaves, "training", &device, |weights| {
                     PromptDecoder::load(weights, &self.model)
                 })?;
-                Ok((decoder, image.autodiff()))
+                Ok(Seen { decoder, features: image.autodiff(), neighbours: None })
             })?;
         let rate = learning_rate(made, warmup, steps, highest);
         Ok(learned.apply(&mut self.parameters, rate))
@@ -177,7 +175,7 @@ impl FineTune {
     }
 
     /// Writes [`FineTune::model`] in f32 as a safetensors file in the layout of the official checkpoints, which
-    /// [`crate::load_model`] opens. It has what answers clicks and boxes, and none of the tensors for other purposes.
+    /// [`crate::load_model`] opens. Feature folders of the model before are the model's, too. It has what answers clicks and boxes, and none of the tensors for other purposes.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be written; what was there before is kept.

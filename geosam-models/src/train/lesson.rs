@@ -16,7 +16,7 @@ use crate::segmenter::{NetworkPrompt, PromptDecoder, SamSession};
 /// Prompts that are decoded together.
 const TOGETHER: usize = 8;
 /// Share of objects that are first asked for with a box; the others with a click.
-const BOXES: f64 = 0.4;
+const BOXES: f64 = 0.5;
 /// Further clicks, at most.
 const CORRECTIONS: usize = 4;
 /// Points of a logit's square, along one axis, that say how much of it belongs to the object.

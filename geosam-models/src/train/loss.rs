@@ -31,6 +31,8 @@ pub(crate) struct LossSums {
     pub(crate) best_iou: f64,
     /// Absolute error of the predicted IoU of the first.
     pub(crate) score_error: f64,
+    /// Loss of [`Neighbours`](super::neighbours::Neighbours), as often as there are prompts.
+    pub(crate) neighbours: f64,
 }
 
 impl std::ops::AddAssign for LossSums {
@@ -40,6 +42,7 @@ impl std::ops::AddAssign for LossSums {
         self.single_iou += other.single_iou;
         self.best_iou += other.best_iou;
         self.score_error += other.score_error;
+        self.neighbours += other.neighbours;
     }
 }
 
@@ -67,6 +70,7 @@ pub(crate) fn loss(logits: &Tensor<3>, scores: Tensor<2>, targets: Vec<f32>) -> 
         single_iou: each().map(|ious| f64::from(ious[0])).sum(),
         best_iou: each().map(|ious| f64::from(ious[1..].iter().copied().fold(0.0, f32::max))).sum(),
         score_error: each().zip(predicted.chunks_exact(MASKS)).map(|(a, b)| f64::from((a[0] - b[0]).abs())).sum(),
+        neighbours: 0.0,
     };
     Loss { total, report }
 }

@@ -10,6 +10,7 @@ mod fine_tune;
 mod first_weights;
 mod lesson;
 mod loss;
+mod neighbours;
 mod parameters;
 mod random;
 mod step;

@@ -7,16 +7,16 @@ use std::path::{Path, PathBuf};
 
 use burn::optim::{AdamW, AdamWConfig, AdamWState, AdaptiveMomentumState, Optimizer};
 use burn::tensor::{DType, Device, Tensor, TensorData};
-use geosam_core::{Error, Precision, Result};
+use geosam_core::{Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
+use super::neighbours;
 use crate::checkpoint::add_class_row;
 use crate::runtime_panic::read;
-use crate::segmenter::{Network, SamConfig};
-use crate::weights::{self, Leaves, TensorSource};
+use crate::weights::{self, Leaves, TensorSource, Weights};
 
 /// Share of the moving average that stays at a step, once there were many.
-const AVERAGE_DECAY: f64 = 0.999;
+const AVERAGE_DECAY: f64 = 0.995;
 /// Share of a matrix that goes at a step, times the learning rate.
 const WEIGHT_DECAY: f32 = 0.01;
 /// Of AdamW's running means of the gradient and its square.
@@ -57,16 +57,18 @@ pub(crate) enum Values {
 }
 
 impl Parameters {
-    /// Those that a model of `config` takes from `source`. Trained are the ones for which `trains` says so; the frequencies of
+    /// Those that `build` takes from `source`. Trained are the ones for which `trains` says so; the frequencies of
     /// the positional code never are.
     ///
     /// # Errors
     /// As [`weights::load`].
-    pub(crate) fn of(source: &dyn TensorSource, config: &SamConfig, trains: impl Fn(&str) -> bool) -> Result<Self> {
+    pub(crate) fn of<M>(
+        source: &dyn TensorSource,
+        build: impl FnOnce(&Weights<'_>) -> M,
+        trains: impl Fn(&str) -> bool,
+    ) -> Result<Self> {
         let recorder = Recorder { source, tensors: RefCell::default() };
-        weights::load(&recorder, "training", &Device::flex(), |weights| {
-            Network::load(weights, config, Precision::F32);
-        })?;
+        weights::load(&recorder, "training", &Device::flex(), build)?;
         let parameter = |(name, (shape, values)): (String, (Vec<usize>, Vec<f32>))| {
             let value = flat(values);
             let trained = (trains(&name) && !name.ends_with("gaussian_matrix"))
@@ -81,9 +83,14 @@ impl Parameters {
         self.steps
     }
 
-    /// Numbers in all tensors.
+    /// Those of the model itself.
+    fn of_model(&self) -> impl Iterator<Item = (&String, &Parameter)> {
+        self.tensors.iter().filter(|(name, _)| !name.starts_with(neighbours::PREFIX))
+    }
+
+    /// Numbers in all tensors of the model.
     pub(crate) fn count(&self) -> usize {
-        self.tensors.values().map(|parameter| parameter.value.dims()[0]).sum()
+        self.of_model().map(|(_, parameter)| parameter.value.dims()[0]).sum()
     }
 
     /// Tensors that gradients are wanted of, on the CPU with autodiff.
@@ -137,7 +144,7 @@ impl Parameters {
     /// # Errors
     /// [`Error::Io`] if the file cannot be written.
     pub(crate) fn write(&self, path: &Path, dtype: Dtype) -> Result<()> {
-        let tensors = self.tensors.iter().map(|(name, parameter)| {
+        let tensors = self.of_model().map(|(name, parameter)| {
             let (mut shape, mut values) = (parameter.shape.clone(), read(parameter.of(Values::Averaged)));
             // No network reads what stands there.
             add_class_row(name, &mut shape, &mut values, |width| vec![0.0; width]);

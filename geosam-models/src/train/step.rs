@@ -8,17 +8,23 @@ use geosam_core::{Error, Masks, Result, Shape};
 
 use super::lesson::Lesson;
 use super::loss::LossSums;
+use super::neighbours::Neighbours;
 use super::parameters::{Parameters, Values};
 use super::random::Random;
 use crate::image_features::ImageFeatures;
+use crate::preprocess::Letterbox;
+use crate::runtime_panic::read;
 use crate::segmenter::{PromptDecoder, SamConfig};
 use crate::weights::{self, Leaves};
 
 /// Longest gradient of a step.
 const LONGEST_GRADIENT: f64 = 1.0;
 
-/// An object of sixteen times the area is four times as likely to be asked for: the smallest are the most.
-const AREA_POWER: f64 = 0.5;
+/// An object of sixteen times the area is twice as likely to be asked for: the smallest are the most.
+const AREA_POWER: f64 = 0.25;
+
+/// Weight of what neighbours teach, beside the loss of a prompt.
+const NEIGHBOURS: f64 = 1.0;
 
 /// What a step did. Means over all prompts of the step.
 #[derive(Clone, Copy, Debug, Default)]
@@ -31,6 +37,8 @@ pub struct StepReport {
     pub best_iou: f64,
     /// How far the predicted IoU of the first is from its IoU.
     pub score_error: f64,
+    /// How well neighbours are told apart, in units of the cross-entropy; zero if only the decoder learns.
+    pub neighbours: f64,
     /// Length of the gradient before it is limited.
     pub gradient: f64,
     /// Learning rate.
@@ -58,6 +66,7 @@ impl Learned {
             single_iou: sums.single_iou / prompts,
             best_iou: sums.best_iou / prompts,
             score_error: sums.score_error / prompts,
+            neighbours: sums.neighbours / prompts,
             gradient: parameters.update(gradients, rate, LONGEST_GRADIENT),
             rate,
         }
@@ -74,6 +83,14 @@ pub(super) struct Step<'a> {
     pub(super) seed: u64,
 }
 
+/// What is computed of an image, of which one or more parts depend on the leaves.
+pub(super) struct Seen {
+    pub(super) decoder: PromptDecoder,
+    pub(super) features: ImageFeatures,
+    /// Where the image encoder learns, too.
+    pub(super) neighbours: Option<Neighbours>,
+}
+
 /// An image, and the masks of its objects.
 pub(super) struct Image<'a, I> {
     pub(super) shape: Shape,
@@ -82,8 +99,8 @@ pub(super) struct Image<'a, I> {
 }
 
 impl Step<'_> {
-    /// What some images teach, each learned from on a thread of its own: sums over all prompts. `see` makes decoder and
-    /// features of an image, of which one or both depend on the leaves.
+    /// What some images teach, each learned from on a thread of its own: sums over all prompts. `see` is what
+    /// the network makes of an image.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] for masks of another shape than their image, or if there is no object at all.
@@ -91,7 +108,7 @@ impl Step<'_> {
         &self,
         parameters: &Parameters,
         images: &[Image<'_, I>],
-        see: impl Fn(&I, &Leaves) -> Result<(PromptDecoder, ImageFeatures)> + Sync,
+        see: impl Fn(&I, &Leaves) -> Result<Seen> + Sync,
     ) -> Result<Learned> {
         let mut learned = Learned::default();
         for (sums, gradients) in self.learn_side_by_side(parameters, images, see)?.into_iter().flatten() {
@@ -114,7 +131,7 @@ impl Step<'_> {
         &self,
         parameters: &Parameters,
         images: &[Image<'_, I>],
-        see: impl Fn(&I, &Leaves) -> Result<(PromptDecoder, ImageFeatures)> + Sync,
+        see: impl Fn(&I, &Leaves) -> Result<Seen> + Sync,
     ) -> Result<Vec<Option<(LossSums, Gradients)>>> {
         let source = parameters.source(Values::Latest);
         let annotator =
@@ -140,7 +157,7 @@ impl Step<'_> {
         &self,
         parameters: &Parameters,
         &Image { shape, masks, ref image }: &Image<'_, I>,
-        see: impl Fn(&I, &Leaves) -> Result<(PromptDecoder, ImageFeatures)>,
+        see: impl Fn(&I, &Leaves) -> Result<Seen>,
         annotator: &Arc<PromptDecoder>,
         random: &mut Random,
     ) -> Result<Option<(LossSums, Gradients)>> {
@@ -148,16 +165,24 @@ impl Step<'_> {
             return Err(Error::invalid_argument("masks", format!("the image's {shape}"), masks.shape()));
         }
         let filled: Vec<_> = masks.iter().filter(|mask| mask.contains(&true)).collect();
-        let area = |mask: &&[bool]| mask.iter().filter(|&&inside| inside).count() as f64;
-        let weights: Vec<f64> = filled.iter().map(|mask| area(mask).powf(AREA_POWER)).collect();
-        let chosen = random.sample(&weights, self.objects).into_iter().map(|index| filled[index]);
+        let area = |mask: &[bool]| mask.iter().filter(|&&inside| inside).count();
+        let objects: Vec<_> = filled.into_iter().map(|mask| (mask, area(mask))).collect();
+        let weights: Vec<f64> = objects.iter().map(|(_, area)| (*area as f64).powf(AREA_POWER)).collect();
+        let chosen = random.sample(&weights, self.objects).into_iter().map(|index| objects[index].0);
         let lesson = Lesson { shape, masks: chosen.collect() };
         if lesson.masks.is_empty() {
             return Ok(None);
         }
         let leaves = parameters.leaves();
-        let (decoder, features) = see(image, &leaves)?;
-        let (total, sums) = lesson.loss(&Arc::new(decoder), features, annotator, random)?;
+        let Seen { decoder, features, neighbours } = see(image, &leaves)?;
+        let letterbox = Letterbox::new(shape, decoder.image_size);
+        let apart = neighbours.map(|neighbours| neighbours.loss(&features, &objects, letterbox));
+        let (mut total, mut sums) = lesson.loss(&Arc::new(decoder), features, annotator, random)?;
+        if let Some(apart) = apart {
+            let prompts = sums.prompts as f64;
+            sums.neighbours = prompts * f64::from(read(apart.clone().without_autodiff())[0]);
+            total = total + apart * (prompts * NEIGHBOURS);
+        }
         let mut found = total.backward();
         let gradient = |(name, leaf): (String, Tensor<1>)| Some((name, leaf.grad_remove(&mut found)?));
         Ok(Some((sums, leaves.into_iter().filter_map(gradient).collect())))

@@ -38,6 +38,8 @@ fn a_model_learns_what_it_is_shown() {
     let mean = |reports: &[StepReport]| reports.iter().map(|report| report.loss).sum::<f64>() / reports.len() as f64;
     let (first, last) = (mean(&reports[..5]), mean(&reports[145..]));
     assert!(last < 0.5 * first, "loss {first} before, {last} after");
+    let [first, last] = [&reports[0], &reports[149]].map(|report| report.neighbours);
+    assert!(last < 0.5 * first, "loss of neighbours {first} before, {last} after");
     for Example { image, masks } in examples {
         let found = evaluate(&trainer.model().unwrap(), &image, &masks).unwrap();
         // Training and inference agree on where pixels and prompts are.
@@ -148,6 +150,8 @@ fn a_tuned_decoder_knows_what_it_was_shown_and_the_encoder_is_as_before() {
         assert!(losses[5] < losses[0], "{name}: {losses:?}");
         tuning.write_checkpoint(&after).unwrap();
 
+        let fingerprint = |path| crate::Checkpoint::open(path).unwrap().fingerprint().unwrap();
+        assert_eq!(fingerprint(&before), fingerprint(&after), "{name}: feature folders of one are the other's");
         let [before, after] = [before, after].map(|path| load_model(path, &ModelOptions::default()).unwrap());
         let [old, new] = [&before, &after].map(|model| model.encode(std::slice::from_ref(&examples[0].image)).unwrap());
         assert_eq!(old[0].payload, new[0].payload, "{name}: features are the same");

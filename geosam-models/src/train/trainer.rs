@@ -4,17 +4,18 @@ use std::f64::consts::PI;
 use std::path::Path;
 
 use burn::tensor::Device;
-use geosam_core::{Error, Masks, ModelImage, Precision, Preprocess, Result};
+use geosam_core::{Error, Masks, ModelImage, ModelType, Precision, Preprocess, Result};
 use safetensors::Dtype;
 
 use super::first_weights::FirstWeights;
+use super::neighbours::Neighbours;
 use super::parameters::{Parameters, Values};
-use super::step::{Image, Step, StepReport};
+use super::step::{Image, Seen, Step, StepReport};
 use crate::device::DeviceChoice;
 use crate::load::ModelOptions;
 use crate::preprocess::{self, Normalization};
 use crate::segmenter::{ImageEncoderConfig, Network, Sam, SamConfig};
-use crate::weights;
+use crate::weights::{self, Weights};
 
 /// How a model is trained.
 #[derive(Clone, Debug)]
@@ -80,7 +81,11 @@ impl Trainer {
                 "its norms are folded into its convolutions; train another encoder, or fine-tune its mask decoder";
             return Err(Error::Unsupported { what: "training MobileSAM".to_string(), reason: reason.to_string() });
         }
-        let parameters = Parameters::of(&FirstWeights { seed: config.seed }, &config.model, |_| true)?;
+        let parameters = {
+            let TrainConfig { seed, ref model, .. } = config;
+            let first = FirstWeights { seed, image_size: model.image_size() };
+            Parameters::of(&first, |weights| network(weights, model), |_| true)?
+        };
         Ok(Self { config, parameters })
     }
 
@@ -109,11 +114,11 @@ impl Trainer {
         let (source, device) = (self.parameters.source(Values::Latest), Device::flex().autodiff());
         let normalization = Normalization::of(model.model_type());
         let learned = step.learn_from(&self.parameters, &images, |image, leaves| {
-            let network = weights::load_over(&source, leaves, "training", &device, |weights| {
-                Network::load(weights, model, Precision::F32)
-            })?;
+            let (network, neighbours) =
+                weights::load_over(&source, leaves, "training", &device, |weights| network(weights, model))?;
             let input = preprocess::prepare(image, model.image_size(), Preprocess::Standard, normalization, &device);
-            Ok((network.decoder, network.image_encoder.forward(input)))
+            let features = network.image_encoder.forward(input);
+            Ok(Seen { decoder: network.decoder, features, neighbours: Some(neighbours) })
         })?;
         let rate = learning_rate(self.parameters.steps(), *warmup, *steps, *highest);
         drop(source);
@@ -154,4 +159,11 @@ impl Trainer {
     pub fn restore(&mut self, path: &Path) -> Result<()> {
         self.parameters.restore(path)
     }
+}
+
+/// The network, and what its image encoder learns beside.
+fn network(weights: &Weights<'_>, model: &SamConfig) -> (Network, Neighbours) {
+    let has_high_res = model.model_type() != ModelType::Sam;
+    let neighbours = Neighbours::load(weights, model.prompt_embed_dim(), has_high_res);
+    (Network::load(weights, model, Precision::F32), neighbours)
 }
