@@ -25,7 +25,7 @@ use geosam::{
     Affine, ChipRecord, ChipSource, Crs, EncodedImageFeatures, Error, FeatureCacheBuilder, FeatureCacheConfig,
     FeatureFolder, FeaturePayload, FeatureStore, FeatureTensor, FolderOptions, GeoGrid, GridGeoSampler, ModelImage,
     ModelSpec, ModelType, NoProgress, Osr, Pixels, Precision, Preprocess, PromptSession, RasterDataset, RasterOptions,
-    Result, Segmenter, Shape, Tiling, ValueRange, Window, set_cache_size, write_raster,
+    Result, Segmenter, Shape, Tiling, ValueRange, Window, encode_and_open, set_cache_size, write_raster,
 };
 
 const RASTER: Shape = Shape::square(8192);
@@ -287,8 +287,16 @@ impl Segmenter for Stub {
         features
     }
 
+    fn batch(&self) -> usize {
+        1
+    }
+
     fn open(&self, _features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
         Err(Error::Unsupported { what: "a prompt".to_string(), reason: "the stub only encodes".to_string() })
+    }
+
+    fn open_image(&self, image: &ModelImage) -> Result<Box<dyn PromptSession>> {
+        encode_and_open(self, image)
     }
 }
 

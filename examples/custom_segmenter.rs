@@ -13,7 +13,7 @@ use geosam::{
     Affine, Crs, EncodedImageFeatures, Error, FeaturePayload, FeatureTensor, GeoGrid, LowResLogits, MaskPrompt, Masks,
     MemoryRaster, ModelImage, ModelSpec, ModelType, OnlineQueryCache, OnlineQueryEngine, OnlineQueryOptions,
     PixelPoint, PixelPrompt, Pixels, Points, Precision, PredictOptions, Prediction, Preprocess, PromptSession, Result,
-    SameCrsOnly, Segmenter, Shape, VectorizeOptions, WorldPoint, conformance,
+    SameCrsOnly, Segmenter, Shape, VectorizeOptions, WorldPoint, conformance, encode_and_open,
 };
 
 const CELL: usize = 16;
@@ -71,6 +71,10 @@ impl Segmenter for ColourSegmenter {
             .collect()
     }
 
+    fn batch(&self) -> usize {
+        1
+    }
+
     fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
         let expected = self.spec.reference_checkpoint_path().to_string_lossy().into_owned();
         let found = format!("{} ({})", features.checkpoint_path, features.model_type);
@@ -83,6 +87,10 @@ impl Segmenter for ColourSegmenter {
             }
             other => Err(Error::invalid_argument("features", "[1, 3, rows, columns]", format_args!("{other:?}"))),
         }
+    }
+
+    fn open_image(&self, image: &ModelImage) -> Result<Box<dyn PromptSession>> {
+        encode_and_open(self, image)
     }
 }
 

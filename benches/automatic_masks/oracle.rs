@@ -5,7 +5,7 @@ use std::sync::Arc;
 use geosam::{
     EncodedImageFeatures, Error, FeaturePayload, FeatureTensor, LowResLogits, Masks, MemoryRaster, ModelImage,
     ModelSpec, ModelType, PixelPrompt, Pixels, Precision, PredictOptions, Prediction, Preprocess, PromptSession,
-    Result, Segmenter, Shape, Window,
+    Result, Segmenter, Shape, Window, encode_and_open,
 };
 
 use crate::scene::Scene;
@@ -102,11 +102,19 @@ impl Segmenter for Oracle {
         images.iter().map(features).collect()
     }
 
+    fn batch(&self) -> usize {
+        1
+    }
+
     fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
         let first = features.payload.embedding().values()[0] as usize;
         let (row, column) = (first / self.known.shape.width, first % self.known.shape.width);
         let chip = Window::new(column as i64, row as i64, features.src_shape);
         Ok(Box::new(Session { chip, known: self.known.clone() }))
+    }
+
+    fn open_image(&self, image: &ModelImage) -> Result<Box<dyn PromptSession>> {
+        encode_and_open(self, image)
     }
 }
 

@@ -98,7 +98,9 @@ pub use prompt_set::{MaskPrompt, PromptSet};
 pub use replace_file::replace_file;
 pub use sample::{NEUTRAL_RGB, PixelValue, Pixels, RasterSample};
 pub use sampler::{GridGeoSampler, Tiling, chip_extent_rectangles};
-pub use segmenter::{LowResLogits, Masks, PixelPrompt, PredictOptions, Prediction, PromptSession, Segmenter};
+pub use segmenter::{
+    LowResLogits, Masks, PixelPrompt, PredictOptions, Prediction, PromptSession, Segmenter, encode_and_open,
+};
 pub use source::ChipSource;
 pub use store::{ChipRecord, FeatureStore, MemoryFeatureStore};
 pub use value_range::{BandRange, ValueRange, ValueRangeChoice};

@@ -151,9 +151,7 @@ pub trait Segmenter: Send + Sync + std::fmt::Debug {
 
     /// How many images it should be given at a time where there are many: more than one, if it works on them together and
     /// its device has the memory. After [`Error::TooLarge`] callers give it half as many.
-    fn batch(&self) -> usize {
-        1
-    }
+    fn batch(&self) -> usize;
 
     /// Put features on the model's device and answer prompts from them.
     ///
@@ -166,12 +164,18 @@ pub trait Segmenter: Send + Sync + std::fmt::Debug {
     ///
     /// # Errors
     /// As both.
-    fn open_image(&self, image: &ModelImage) -> Result<Box<dyn PromptSession>> {
-        let encoded = self.encode(std::slice::from_ref(image))?;
-        match &encoded[..] {
-            [features] => self.open(features),
-            _ => Err(Error::invalid_argument("segmenter", "features of one chip", encoded.len())),
-        }
+    fn open_image(&self, image: &ModelImage) -> Result<Box<dyn PromptSession>>;
+}
+
+/// [`Segmenter::open_image`] of a model that can do no better than one after the other.
+///
+/// # Errors
+/// As [`Segmenter::encode`] and [`Segmenter::open`]; [`Error::InvalidArgument`] if the model breaks its contract.
+pub fn encode_and_open(segmenter: &dyn Segmenter, image: &ModelImage) -> Result<Box<dyn PromptSession>> {
+    let encoded = segmenter.encode(std::slice::from_ref(image))?;
+    match &encoded[..] {
+        [features] => segmenter.open(features),
+        _ => Err(Error::invalid_argument("segmenter", "features of one chip", encoded.len())),
     }
 }
 

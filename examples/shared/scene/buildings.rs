@@ -19,47 +19,40 @@ enum Roof {
     Vaults,
 }
 
-/// Something with a rectangular outline that stands on a parcel.
+/// What to build, and where.
 #[derive(Debug)]
-pub(crate) struct Building {
+struct Plan {
     kind: ObjectKind,
-    parent: Owner,
-    ground: Owner,
-    outline: Convex,
     center: [f32; 2],
     /// Half length and half width in pixels.
     half: [f32; 2],
-    direction: [f32; 2],
     /// In metres.
     height: f32,
     roof: Roof,
     cover: Cover,
 }
 
+/// Something with a rectangular outline that stands on a parcel.
+#[derive(Debug)]
+pub(crate) struct Building {
+    plan: Plan,
+    parent: Owner,
+    ground: Owner,
+    outline: Convex,
+    direction: [f32; 2],
+}
+
 impl Painter {
     /// Note a building if all of its corners lie on `parcel`, or off the scene.
-    #[allow(clippy::too_many_arguments)]
-    fn build(
-        &mut self,
-        parcel: &Parcel,
-        nested: bool,
-        kind: ObjectKind,
-        center: [f32; 2],
-        half: [f32; 2],
-        height: f32,
-        roof: Roof,
-        cover: Cover,
-    ) -> Option<&Building> {
-        let direction = parcel.direction;
-        let outline = Convex::rectangle(center, half, direction);
-        let clear = |p: &[f32; 2]| self.canvas.owner_at(*p).is_none_or(|owner| owner == parcel.owner);
-        if !outline.corners.iter().all(clear) || half[1] < 1.0 || !outline.bounds().touches(self.canvas.shape) {
-            return None;
+    fn build(&mut self, parcel: &Parcel, plan: Plan) {
+        let (ground, direction) = (parcel.owner, parcel.direction);
+        let outline = Convex::rectangle(plan.center, plan.half, direction);
+        let clear = |p: &[f32; 2]| self.canvas.owner_at(*p).is_none_or(|owner| owner == ground);
+        if outline.corners.iter().all(clear) && plan.half[1] >= 1.0 && outline.bounds().touches(self.canvas.shape) {
+            let is_of_block = matches!(plan.kind, ObjectKind::Greenhouse | ObjectKind::SolarRow);
+            let parent = if is_of_block { ground } else { NOBODY };
+            self.buildings.push(Building { plan, parent, ground, outline, direction });
         }
-        let parent = if nested { parcel.owner } else { NOBODY };
-        let ground = parcel.owner;
-        self.buildings.push(Building { kind, parent, ground, outline, center, half, direction, height, roof, cover });
-        self.buildings.last()
     }
 
     /// Half sides of the largest rectangle along the parcel's direction that surely fits.
@@ -89,7 +82,7 @@ impl Painter {
         let cover = Cover::new(material, gsd, &mut self.random);
         let roof = self.random.pick(&[Roof::Gable, Roof::Gable, Roof::Hip, Roof::Flat]);
         let height = self.random.range(4.0, 10.0);
-        self.build(parcel, false, ObjectKind::Roof, at(a, b), half, height, roof, cover);
+        self.build(parcel, Plan { kind: ObjectKind::Roof, center: at(a, b), half, height, roof, cover });
         if self.random.chance(0.45) {
             let shed = [self.random.range(1.5, 3.5) / gsd, self.random.range(1.2, 3.0) / gsd];
             let cover = Cover::new(
@@ -98,13 +91,15 @@ impl Painter {
                 &mut self.random,
             );
             let place = at(0.65 * room[0] * self.random.signed(), -side * 0.6 * room[1]);
-            self.build(parcel, false, ObjectKind::Roof, place, shed, 2.5, Roof::Flat, cover);
+            let (kind, roof) = (ObjectKind::Roof, Roof::Flat);
+            self.build(parcel, Plan { kind, center: place, half: shed, height: 2.5, roof, cover });
         }
         if self.random.chance(0.15) {
             let pool = [self.random.range(3.0, 5.5) / gsd, self.random.range(1.8, 2.8) / gsd];
             let cover = Cover::new(Material::Pool, gsd, &mut self.random);
             let place = at(0.4 * room[0] * self.random.signed(), -side * 0.25 * room[1]);
-            self.build(parcel, false, ObjectKind::Pool, place, pool, 0.0, Roof::Flat, cover);
+            let (kind, roof) = (ObjectKind::Pool, Roof::Flat);
+            self.build(parcel, Plan { kind, center: place, half: pool, height: 0.0, roof, cover });
         }
         self.park_vehicles(parcel, 1);
         let density = self.random.range(0.0, 40.0);
@@ -126,7 +121,7 @@ impl Painter {
         let cover = Cover::new(material, self.gsd, &mut self.random);
         let roof = self.random.pick(&[Roof::Flat, Roof::Gable, Roof::Vaults]);
         let height = self.random.range(5.0, 14.0);
-        self.build(parcel, false, ObjectKind::Roof, center, half, height, roof, cover);
+        self.build(parcel, Plan { kind: ObjectKind::Roof, center, half, height, roof, cover });
         self.park_vehicles(parcel, 10);
         self.scatter_trees(parcel, 4.0);
     }
@@ -149,7 +144,8 @@ impl Painter {
             let cover = Cover::new(material, self.gsd, &mut self.random);
             let length = self.random.weighted(&[(2.2, 0.85), (6.0, 0.15)]);
             let half = [length / self.gsd, 0.95 / self.gsd * if length > 3.0 { 1.3 } else { 1.0 }];
-            self.build(parcel, false, ObjectKind::Vehicle, center, half, 1.5, Roof::Hip, cover);
+            let (kind, roof) = (ObjectKind::Vehicle, Roof::Hip);
+            self.build(parcel, Plan { kind, center, half, height: 1.5, roof, cover });
         }
     }
 
@@ -207,7 +203,8 @@ impl Painter {
                     let center = [a * u[0] + b * v[0], a * u[1] + b * v[1]];
                     let mut own = cover.clone();
                     own.lighten(1.0 + 0.12 * self.random.signed());
-                    self.build(parcel, true, kind, center, [length / 2.0, width / 2.0], height, roof, own);
+                    let half = [length / 2.0, width / 2.0];
+                    self.build(parcel, Plan { kind, center, half, height, roof, cover: own });
                 }
             }
             b += width + gap;
@@ -216,8 +213,8 @@ impl Painter {
 
     /// The shadows of all buildings.
     pub(crate) fn shade_buildings(&mut self) {
-        for building in self.buildings.iter().filter(|b| b.height > 0.0) {
-            let by = self.shadow.map(|s| s * building.height);
+        for building in self.buildings.iter().filter(|b| b.plan.height > 0.0) {
+            let by = self.shadow.map(|s| s * building.plan.height);
             let outline = building.outline.swept(by);
             self.canvas.darken(outline.bounds().grown(1.0), 1.2, 0.92, |x, y| outline.inside(x, y));
         }
@@ -228,16 +225,16 @@ impl Painter {
         let length = (self.shadow[0] * self.shadow[0] + self.shadow[1] * self.shadow[1]).sqrt().max(1e-3);
         let sun = [-self.shadow[0] / length, -self.shadow[1] / length];
         for building in std::mem::take(&mut self.buildings) {
-            let owner = self.canvas.register(building.kind, building.parent);
-            let ([u0, u1], [x0, y0]) = (building.direction, building.center);
+            let owner = self.canvas.register(building.plan.kind, building.parent);
+            let ([u0, u1], [x0, y0]) = (building.direction, building.plan.center);
             let (along_sun, across_sun) = (sun[0] * u0 + sun[1] * u1, sun[1] * u0 - sun[0] * u1);
-            let [length, width] = building.half;
+            let [length, width] = building.plan.half;
             let tilt = 0.3;
             let vault = (3.2 / self.gsd).max(3.0);
             let paint = |x: f32, y: f32, inside: f32| {
                 let (dx, dy) = (x - x0, y - y0);
                 let (a, b) = (dx * u0 + dy * u1, dy * u0 - dx * u1);
-                let mut light = match building.roof {
+                let mut light = match building.plan.roof {
                     Roof::Flat if inside < 1.5 => 1.12,
                     Roof::Flat => 1.0,
                     Roof::Gable => 1.0 + tilt * across_sun * b.signum(),
@@ -245,10 +242,10 @@ impl Painter {
                     Roof::Hip => 1.0 + tilt * along_sun * a.signum(),
                     Roof::Vaults => 1.0 + tilt * across_sun * super::random::wave(b / vault),
                 };
-                if building.roof == Roof::Gable && b.abs() < 0.6 {
+                if building.plan.roof == Roof::Gable && b.abs() < 0.6 {
                     light *= 1.12;
                 }
-                building.cover.at(x, y).map(|value| value * light)
+                building.plan.cover.at(x, y).map(|value| value * light)
             };
             let outline = &building.outline;
             let ground = building.ground;
@@ -261,8 +258,8 @@ impl Painter {
         let canvas = &self.canvas;
         self.buildings.retain(|b| {
             let along = (-4..=4).map(|i| {
-                let a = b.half[0] * i as f32 / 4.0;
-                [b.center[0] + a * b.direction[0], b.center[1] + a * b.direction[1]]
+                let a = b.plan.half[0] * i as f32 / 4.0;
+                [b.plan.center[0] + a * b.direction[0], b.plan.center[1] + a * b.direction[1]]
             });
             let free = |p: [f32; 2]| canvas.owner_at(p).is_none_or(|owner| owner == b.ground);
             b.outline.corners.iter().copied().chain(along).all(free)
@@ -271,7 +268,7 @@ impl Painter {
         self.buildings.retain(|b| {
             // Neighbours in a block never overlap; only what stands in yards is compared.
             let apart = b.parent != NOBODY
-                || free.iter().rev().take(14).all(|o| o.inside(b.center[0], b.center[1]) < -b.half[1]);
+                || free.iter().rev().take(14).all(|o| o.inside(b.plan.center[0], b.plan.center[1]) < -b.plan.half[1]);
             if apart && b.parent == NOBODY {
                 free.push(b.outline.clone());
             }

@@ -9,7 +9,7 @@ use geosam_cache::{BuildReport, FeatureCacheBuilder, FeatureCacheConfig, Feature
 use geosam_core::{
     BoundingBox, ChipSource, Crs, CrsDescription, CrsTransform, EncodedImageFeatures, Error, FeaturePayload,
     FeatureStore, FeatureTensor, GeoGrid, ModelImage, ModelSpec, NoProgress, PromptSession, RasterSample, Result,
-    SameCrsOnly, Segmenter, Shape, Tiling, ValueRange, ValueRangeChoice, Window, WorldPoint,
+    SameCrsOnly, Segmenter, Shape, Tiling, ValueRange, ValueRangeChoice, Window, WorldPoint, encode_and_open,
 };
 
 use crate::support::{CancelAfter, FakeModel, FakeRaster, IMAGE_SIZE, builder_with, names};
@@ -114,8 +114,16 @@ impl Segmenter for Watch {
         Ok(features)
     }
 
+    fn batch(&self) -> usize {
+        1
+    }
+
     fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
         self.model.open(features)
+    }
+
+    fn open_image(&self, image: &ModelImage) -> Result<Box<dyn PromptSession>> {
+        encode_and_open(self, image)
     }
 }
 
@@ -196,8 +204,16 @@ impl Segmenter for Order {
         self.0.encode(images)
     }
 
+    fn batch(&self) -> usize {
+        1
+    }
+
     fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
         self.0.open(features)
+    }
+
+    fn open_image(&self, image: &ModelImage) -> Result<Box<dyn PromptSession>> {
+        encode_and_open(self, image)
     }
 }
 
@@ -319,8 +335,16 @@ impl Segmenter for Panicking {
         std::panic::resume_unwind(Box::new("without a message"))
     }
 
+    fn batch(&self) -> usize {
+        1
+    }
+
     fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
         self.0.open(features)
+    }
+
+    fn open_image(&self, image: &ModelImage) -> Result<Box<dyn PromptSession>> {
+        encode_and_open(self, image)
     }
 }
 
@@ -366,6 +390,10 @@ impl Segmenter for OutOfMemory {
 
     fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
         self.model.open(features)
+    }
+
+    fn open_image(&self, image: &ModelImage) -> Result<Box<dyn PromptSession>> {
+        encode_and_open(self, image)
     }
 }
 

@@ -4,7 +4,7 @@ use geosam_core::{
     Affine, CancelFlag, ChipSource, Crs, EncodedImageFeatures, Error, FeaturePayload, FeatureTensor, GeoGrid,
     LowResLogits, Masks, MemoryFeatureStore, MemoryRaster, ModelImage, ModelSpec, ModelType, NoProgress, PixelPrompt,
     Pixels, Precision, PredictOptions, Prediction, Preprocess, Progress, PromptSession, RasterSample, Result,
-    SameCrsOnly, Segmenter, Shape, ValueRange, ValueRangeChoice, Window, WorldPoint, conformance,
+    SameCrsOnly, Segmenter, Shape, ValueRange, ValueRangeChoice, Window, WorldPoint, conformance, encode_and_open,
 };
 
 fn raster(pixels: Pixels) -> MemoryRaster {
@@ -90,6 +90,10 @@ impl Segmenter for SameColour {
         images.iter().map(features).collect()
     }
 
+    fn batch(&self) -> usize {
+        1
+    }
+
     fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
         let FeaturePayload::Sam(tensor) = &features.payload else {
             return Err(Error::ModelMismatch { expected: "sam".into(), found: "others".into() });
@@ -103,6 +107,10 @@ impl Segmenter for SameColour {
             return Err(Error::invalid_argument("features", "three bands", format!("{:?}", tensor.shape())));
         }
         Ok(Box::new(Session { shape, values: tensor.values().to_vec() }))
+    }
+
+    fn open_image(&self, image: &ModelImage) -> Result<Box<dyn PromptSession>> {
+        encode_and_open(self, image)
     }
 }
 

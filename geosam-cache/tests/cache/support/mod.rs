@@ -8,7 +8,7 @@ use geosam_cache::{FeatureCacheBuilder, FeatureCacheConfig};
 use geosam_core::{
     Affine, ChipRecord, ChipSource, EncodedImageFeatures, Error, FeaturePayload, FeatureTensor, GeoGrid, ModelImage,
     ModelSpec, ModelType, Pixels, Precision, Preprocess, Progress, PromptSession, RasterSample, Result, SameCrsOnly,
-    Segmenter, Shape, ValueRange, ValueRangeChoice, Window,
+    Segmenter, Shape, ValueRange, ValueRangeChoice, Window, encode_and_open,
 };
 
 /// Side of the fake model's input.
@@ -117,8 +117,16 @@ impl Segmenter for FakeModel {
         images.iter().map(encode).collect()
     }
 
+    fn batch(&self) -> usize {
+        1
+    }
+
     fn open(&self, _features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
         unimplemented!("the cache never prompts")
+    }
+
+    fn open_image(&self, image: &ModelImage) -> Result<Box<dyn PromptSession>> {
+        encode_and_open(self, image)
     }
 }
 

@@ -9,7 +9,7 @@ use geosam_core::{
     Affine, ChipRecord, ChipSource, EncodedImageFeatures, Error, FeaturePayload, FeatureStore, FeatureTensor, GeoGrid,
     Label, LowResLogits, Masks, MemoryFeatureStore, ModelImage, ModelSpec, ModelType, PixelPrompt, Pixels, Points,
     Precision, PredictOptions, Prediction, Preprocess, PromptSession, PromptSet, RasterSample, Result, Segmenter,
-    Shape, ValueRange, ValueRangeChoice, Window, WorldPoint,
+    Shape, ValueRange, ValueRangeChoice, Window, WorldPoint, encode_and_open,
 };
 
 /// Side of the fake model's input, and of its chips.
@@ -70,6 +70,10 @@ impl Segmenter for FakeModel {
         Ok(images.iter().map(|image| features(image.shape(), image.rgb()[0])).collect())
     }
 
+    fn batch(&self) -> usize {
+        1
+    }
+
     fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
         self.opened.fetch_add(1, Ordering::SeqCst);
         let first = features.payload.tensors().next().unwrap().values()[0];
@@ -79,6 +83,10 @@ impl Segmenter for FakeModel {
             bytes: features.size_in_bytes(),
             calls: self.calls.clone(),
         }))
+    }
+
+    fn open_image(&self, image: &ModelImage) -> Result<Box<dyn PromptSession>> {
+        encode_and_open(self, image)
     }
 }
 

@@ -7,6 +7,7 @@ use geosam_core::{
     ChipRecord, EncodedImageFeatures, FeaturePayload, FeatureStore, FeatureTensor, GeoGrid, GridGeoSampler,
     LowResLogits, Masks, MemoryFeatureStore, MemoryRaster, ModelImage, ModelSpec, ModelType, PixelPrompt, Pixels,
     Precision, PredictOptions, Prediction, Preprocess, PromptSession, Result, Segmenter, Shape, Tiling, Window,
+    encode_and_open,
 };
 
 use super::{grid, record};
@@ -65,9 +66,17 @@ impl Segmenter for RegionModel {
         images.iter().map(features).collect()
     }
 
+    fn batch(&self) -> usize {
+        1
+    }
+
     fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
         let values = features.payload.embedding().values().to_vec();
         Ok(Box::new(Session { shape: features.src_shape, values, prompts: self.prompts.clone(), blind: self.blind }))
+    }
+
+    fn open_image(&self, image: &ModelImage) -> Result<Box<dyn PromptSession>> {
+        encode_and_open(self, image)
     }
 }
 
