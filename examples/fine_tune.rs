@@ -181,6 +181,9 @@ pub(crate) fn tune(
     out: &Path,
 ) -> Result<[MeanIou; 2]> {
     let start = Instant::now();
+    if let Some(folder) = out.parent() {
+        std::fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))?;
+    }
     let count = |examples: &[Example]| examples.iter().map(|example| example.masks.len()).sum::<usize>();
     for (examples, part) in [(training, "learned from"), (held_out, "held out")] {
         println!("{part}: {} chips, {} masks", examples.len(), count(examples));

@@ -4,8 +4,8 @@
 //! make train-nano
 //! ```
 //!
-//! or with other settings `cargo run --release --features train --example train_nano -- --steps 8000 --out train-output`.
-//! Interrupted, it goes on from its last checkpoint. Scenes of seeds from [`HELD_OUT`] on are never learned from; they say
+//! or with other settings `cargo run --release --features train --example train_nano -- --steps 20000 --out train-output`.
+//! Interrupted, it goes on from its last checkpoint. `--validate` trains nothing and asks the model that is in the box. Scenes of seeds from [`HELD_OUT`] on are never learned from; they say
 //! how well the model does.
 
 #[path = "shared/plot.rs"]
@@ -22,7 +22,10 @@ use std::sync::mpsc::sync_channel;
 use std::time::Instant;
 
 use geosam::train::{Example, ObjectIou, StepReport, TrainConfig, Trainer, evaluate};
-use geosam::{Error, HieraConfig, ImageEncoderConfig, Masks, ModelImage, Result, SamConfig, Segmenter, Shape, Window};
+use geosam::{
+    Error, HieraConfig, ImageEncoderConfig, Masks, ModelImage, ModelOptions, Result, SamConfig, Segmenter, Shape,
+    Window, load_nano,
+};
 use plot::{Curve, Panel, write_panels};
 use scene::{ObjectKind, PictureStyle, Scene};
 
@@ -57,7 +60,7 @@ struct Settings {
     seed: u64,
     /// Objects of held-out scenes that a validation asks for, at least.
     objects: usize,
-    /// Only validate the last checkpoint.
+    /// Only ask the model in the box.
     validate: bool,
 }
 
@@ -74,7 +77,7 @@ fn main() -> ExitCode {
 /// From the command line.
 fn settings() -> Result<Settings> {
     let mut settings =
-        Settings { out: PathBuf::from("train-output"), steps: 3480, seed: 0, objects: 1000, validate: false };
+        Settings { out: PathBuf::from("train-output"), steps: 10_000, seed: 0, objects: 1000, validate: false };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|text| text.parse().ok()).ok_or_else(|| usage(&argument));
@@ -99,6 +102,10 @@ fn usage(argument: &str) -> Error {
 }
 
 fn run(settings: &Settings) -> Result<()> {
+    if settings.validate {
+        let model = load_nano(&ModelOptions::default())?;
+        return validate(&model, model.spec().image_size, settings.objects).map(|_| ());
+    }
     let Settings { out, steps, seed, .. } = settings;
     std::fs::create_dir_all(out).map_err(|source| Error::io("create", out, source))?;
     let state = out.join("state.safetensors");
@@ -110,20 +117,20 @@ fn run(settings: &Settings) -> Result<()> {
             trainer.restore(&state)?;
         }
         println!("{} parameters, images of {side} px, {} of {last} steps done", trainer.parameters(), trainer.steps());
-        if settings.validate && last == *steps {
-            validate(&trainer, settings, side)?;
-            return plot(settings);
-        }
-        if settings.validate || trainer.steps() >= last {
+        if trainer.steps() >= last {
             continue;
         }
         let header = "step,loss,single_iou,best_iou,score_error,neighbours,gradient,rate";
         let mut log = log_file(&out.join(STEPS), header, trainer.steps() + 1)?;
+        // At another size a seed draws another place.
         let first = (*seed << SEED_BITS) + ((side * *steps + trainer.steps()) * images) as u64;
         let (sender, scenes) = sync_channel(2 * images);
         std::thread::spawn(move || (first..).map(|seed| example(seed, side)).all(|scene| sender.send(scene).is_ok()));
         while trainer.steps() < last {
             let examples: Vec<_> = scenes.iter().take(images).collect::<Result<_>>()?;
+            if examples.len() < images {
+                return Err(Error::invalid_argument("scenes", "as many as a step needs", examples.len()));
+            }
             if examples.iter().all(|example| example.masks.is_empty()) {
                 continue;
             }
@@ -140,7 +147,11 @@ fn run(settings: &Settings) -> Result<()> {
                 trainer.write_weights(&out.join("geosam_nano.safetensors"))?;
             }
             if done.is_multiple_of(VALIDATED) || done == last {
-                validate(&trainer, settings, side)?;
+                let (objects, means) = validate(&trainer.model()?, side, settings.objects)?;
+                let header = "step,objects,click,best_of_three,box,five_clicks,score_error";
+                let mut log = log_file(&out.join(VALIDATIONS), header, done)?;
+                let row = means.map(|mean| format!("{mean:.4}")).join(",");
+                writeln!(log, "{done},{objects},{row}").map_err(|source| Error::io("write", out, source))?;
                 plot(settings)?;
             }
         }
@@ -185,17 +196,17 @@ fn example_of(scene: &Scene, seed: u64) -> Result<Example> {
     Ok(Example { image, masks: Masks::new(shape, masks)? })
 }
 
-/// Asks for objects of held-out scenes, and writes down what came of it.
-fn validate(trainer: &Trainer, settings: &Settings, side: usize) -> Result<()> {
+/// Asks for objects of held-out scenes, at least as many as given. Prints and returns how many there were, and
+/// [`print_means`] of them.
+fn validate(model: &dyn Segmenter, side: usize, objects: usize) -> Result<(usize, [f64; 5])> {
     let start = Instant::now();
-    let model = trainer.model()?;
     let mut found: Vec<(ObjectKind, ObjectIou)> = Vec::new();
     for seed in HELD_OUT.. {
         let scene = Scene::draw(Shape::square(side), seed)?;
         let Example { image, masks } = example_of(&scene, seed)?;
-        let ious = evaluate(&model as &dyn Segmenter, &image, &masks)?;
+        let ious = evaluate(model, &image, &masks)?;
         found.extend(scene.objects.iter().map(|object| object.kind).zip(ious));
-        if found.len() >= settings.objects {
+        if found.len() >= objects {
             break;
         }
     }
@@ -208,11 +219,7 @@ fn validate(trainer: &Trainer, settings: &Settings, side: usize) -> Result<()> {
         print_means(&format!("{kind:?}"), &found, |(of, _)| *of == kind);
     }
     println!("{:.0} s", start.elapsed().as_secs_f64());
-    let header = "step,objects,click,best_of_three,box,five_clicks,score_error";
-    let mut log = log_file(&settings.out.join(VALIDATIONS), header, trainer.steps())?;
-    let row = means.map(|mean| format!("{mean:.4}")).join(",");
-    writeln!(log, "{},{},{row}", trainer.steps(), found.len())
-        .map_err(|source| Error::io("write", &settings.out, source))
+    Ok((found.len(), means))
 }
 
 /// Prints how well some objects are found; returns their mean IoU with one click, as the best of three, with a box and with

@@ -94,9 +94,15 @@ fn overlay_page_runs() {
 #[cfg(feature = "train")]
 #[test]
 fn fine_tune_writes_a_model_that_encodes_as_before() {
+    use std::sync::Arc;
+
     use fine_tune::scene::SceneConfig;
     use geosam::train::FineTuneConfig;
-    use geosam::{Checkpoint, ModelOptions, SamConfig, Segmenter, Shape, load_model, write_random_checkpoint};
+    use geosam::{
+        Checkpoint, ChipSource, FeatureCacheBuilder, FeatureCacheConfig, ModelOptions, NoProgress, Osr, Points,
+        PredictOptions, RasterDataset, RasterOptions, SamConfig, Segmenter, Shape, WorldPoint, load_model, open_folder,
+        write_random_checkpoint,
+    };
 
     let folder = tempdir().unwrap();
     let [base, tuned] = ["base.pt", "tuned.safetensors"].map(|name| folder.path().join(name));
@@ -115,7 +121,22 @@ fn fine_tune_writes_a_model_that_encodes_as_before() {
     assert_eq!(before.objects, held_out.iter().map(|example| example.masks.len()).sum::<usize>());
     assert_eq!(before.objects, after.objects);
 
-    let [base, tuned] = [base, tuned].map(|path| load_model(path, &ModelOptions::default()).unwrap());
+    let [base, tuned] = [base, tuned].map(|path| Arc::new(load_model(path, &ModelOptions::default()).unwrap()));
     let image = std::slice::from_ref(&held_out[0].image);
     assert_eq!(base.encode(image).unwrap()[0].payload, tuned.encode(image).unwrap()[0].payload);
+
+    // A folder of the model before is the tuned one's, too: nothing is encoded again, and it answers from it.
+    let raster = RasterDataset::open(place.raster.to_str().unwrap(), &RasterOptions::default()).unwrap();
+    let (raster, features) = (Arc::new(raster), folder.path().join("features"));
+    let encode = |model| {
+        let config = FeatureCacheConfig::default();
+        let builder = FeatureCacheBuilder::new(raster.clone(), model, Arc::new(Osr), &features, config);
+        builder.build(&NoProgress).unwrap()
+    };
+    let (first, again) = (encode(base), encode(tuned.clone()));
+    assert!(first.written > 0 && (again.written, again.resumed) == (0, first.written), "{again:?}");
+    let bounds = raster.grid().bounds();
+    let middle = WorldPoint::new((bounds.left + bounds.right) / 2.0, (bounds.bottom + bounds.top) / 2.0);
+    let click = Points::foreground(vec![middle], raster.grid().crs.clone()).unwrap();
+    open_folder(&features, tuned).unwrap().query(&click.into(), PredictOptions::default()).unwrap();
 }

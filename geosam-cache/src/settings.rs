@@ -43,7 +43,7 @@ pub struct FolderSettings {
 impl FolderSettings {
     /// The first setting in which `other` differs: its name, this value and the other.
     ///
-    /// The place of the checkpoint file does not count where the hash of the weights is known.
+    /// Name and place of the checkpoint do not count where the hash of what features depend on is known.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Option<(String, String, String)> {
         let (Ok(Value::Object(own)), Ok(Value::Object(others))) =
@@ -53,7 +53,7 @@ impl FolderSettings {
         };
         let by_hash = self.fingerprint.is_some() && other.fingerprint.is_some();
         own.into_iter()
-            .filter(|(name, _)| !(by_hash && name == "origin_checkpoint"))
+            .filter(|(name, _)| !(by_hash && ["model_id", "origin_checkpoint"].contains(&name.as_str())))
             .find(|(name, value)| others.get(name) != Some(value))
             .map(|(name, value)| {
                 let theirs = others.get(&name).map(ToString::to_string).unwrap_or_default();

@@ -30,7 +30,7 @@ pub struct FeatureSourceSummary {
     pub checkpoint_name: String,
     /// The file the weights came from.
     pub origin_checkpoint: Option<String>,
-    /// Hash of the weights.
+    /// Hash of the weights that features depend on.
     pub fingerprint: Option<String>,
     /// Bands read, 1-based.
     pub bands: Option<Vec<usize>>,

@@ -30,6 +30,17 @@ pub(crate) struct RasterArguments {
 }
 
 impl RasterArguments {
+    /// The first of the options that is given.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let options = [
+            (self.bands.is_some(), "--bands"),
+            (self.res.is_some(), "--res"),
+            (self.assume_crs.is_some(), "--assume-crs"),
+            (self.resampling.is_some(), "--resampling"),
+        ];
+        options.into_iter().find(|(given, _)| *given).map(|(_, option)| option)
+    }
+
     /// Open the raster, in `crs` if one is given.
     pub(crate) fn open(&self, raster: &str, crs: Option<Crs>, settings: &LegacySettings) -> Result<Arc<RasterDataset>> {
         let mut options = RasterOptions {
@@ -49,7 +60,7 @@ impl RasterArguments {
 /// Where chips lie.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct GridArguments {
-    /// Side of a chip in pixels [default: the model's input: 1024, with SAM 3 1008]
+    /// Side of a chip in pixels [default: the model's input: 512 with geosam_nano, 1008 with SAM 3, else 1024]
     #[arg(long, value_name = "N")]
     pub(crate) chip_size: Option<usize>,
     /// Whether chips overlap; a prompt for an object that lies whole in no chip is answered in part [default: overlapping]
@@ -119,6 +130,12 @@ impl GridArguments {
     }
 }
 
+/// Refuses an option that says how a raster is read, where features are.
+pub(crate) fn refuse_with_folder(given: Option<&'static str>) -> Result<()> {
+    let expected = "none about reading a raster with a feature folder, where that was settled when it was encoded";
+    given.map_or(Ok(()), |option| Err(Error::invalid_argument("options", expected, option)))
+}
+
 /// How values become bytes.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct RangeArguments {
@@ -131,6 +148,12 @@ pub(crate) struct RangeArguments {
 }
 
 impl RangeArguments {
+    /// The first of the options that is given.
+    pub(crate) fn given(&self) -> Option<&'static str> {
+        let options = [(self.value_range.is_some(), "--value-range"), (self.percentiles.is_some(), "--percentiles")];
+        options.into_iter().find(|(given, _)| *given).map(|(_, option)| option)
+    }
+
     pub(crate) fn choice(&self, preprocess: Preprocess, settings: &LegacySettings) -> Result<ValueRangeChoice> {
         let choice = match (self.value_range, self.percentiles, settings.value_range) {
             (Some(Pair(min, max)), _, _) => ValueRangeChoice::Fixed { min, max },

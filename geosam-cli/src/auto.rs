@@ -9,13 +9,12 @@ use std::time::Instant;
 
 use clap::Args;
 use geosam::{
-    AutomaticMasks, AutomaticMasksRaster, AutomaticMasksReport, Error, FeatureFolder, LegacySettings, Result, Sam,
-    Segmenter,
+    AutomaticMasks, AutomaticMasksRaster, AutomaticMasksReport, FeatureFolder, LegacySettings, Result, Sam, Segmenter,
 };
 use serde_json::json;
 
-use crate::arguments::{GridArguments, ModelArguments, RangeArguments, RasterArguments};
-use crate::console::{Terminal, print_json, print_line};
+use crate::arguments::{GridArguments, ModelArguments, RangeArguments, RasterArguments, refuse_with_folder};
+use crate::console::{Terminal, print_json, print_line, print_note};
 use crate::info::is_feature_folder;
 use outputs::{Outputs, Polygons};
 use parameters::Parameters;
@@ -23,7 +22,8 @@ use parameters::Parameters;
 /// Find everything the model sees on a feature folder or raster, without prompts: a grid of points is asked, and of the masks
 /// that are good and stable one is kept for each object, also where a chip border cuts it.
 ///
-/// From a raster each chip is encoded when its turn comes. Files appear when all is found; Ctrl-C leaves none.
+/// From a raster each chip is encoded when its turn comes, and nothing is found where it has no data; a feature folder does not
+/// know where that is. Files appear when all is found; Ctrl-C leaves none.
 #[derive(Debug, Args)]
 pub(crate) struct Auto {
     /// A feature folder, or anything GDAL opens
@@ -66,13 +66,7 @@ impl Auto {
         let (settings, config) = (LegacySettings::default(), self.parameters.config());
         let folder = Path::new(&self.source);
         if is_feature_folder(folder) {
-            if let Some(option) = self.grid.given() {
-                return Err(Error::invalid_argument(
-                    "options",
-                    "none about chips with a feature folder, where they were settled when it was encoded",
-                    option,
-                ));
-            }
+            refuse_with_folder(self.grid.given().or(self.reading.given()).or(self.range.given()))?;
             let store = Arc::new(FeatureFolder::open(folder)?);
             let segmenter = self.model.load(&settings)?;
             return Ok((AutomaticMasks::from_features(store, segmenter.clone(), config)?, segmenter));
@@ -108,6 +102,9 @@ impl Auto {
         let asked =
             format!("{points} points on {}", if *chips == 1 { "1 chip".to_string() } else { format!("{chips} chips") });
         print_line(&format!("{found} from {asked} in {seconds:.1} s, on {}", segmenter.device_name()));
+        if *masks == 0 {
+            print_note("nothing passed the filters; lower --pred-iou-thresh and --stability-score-thresh to see more");
+        }
         for path in &self.outputs {
             print_line(&format!("wrote {}", path.display()));
         }

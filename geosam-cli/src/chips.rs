@@ -18,7 +18,7 @@ pub(crate) struct Chips {
     /// Path of the raster, or anything else GDAL opens
     raster: String,
     /// The model that will encode them, as `geosam models` names it: its input is the size of a chip
-    #[arg(long, value_name = "ID", default_value = "sam_b")]
+    #[arg(long, value_name = "ID", default_value = "geosam_nano")]
     model: String,
     #[command(flatten)]
     reading: RasterArguments,

@@ -12,7 +12,9 @@ use geosam::{
 };
 use serde_json::json;
 
-use crate::arguments::{BoxArgument, ModelArguments, PointArgument, RangeArguments, RasterArguments};
+use crate::arguments::{
+    BoxArgument, ModelArguments, PointArgument, RangeArguments, RasterArguments, refuse_with_folder,
+};
 use crate::console::{print_json, print_line};
 use crate::info::is_feature_folder;
 use outputs::{Answer, ImageSource, Outputs};
@@ -124,6 +126,7 @@ impl Query {
         let options = PredictOptions { multimask: self.multimask };
         let settings = LegacySettings::default();
         if is_feature_folder(Path::new(&self.source)) {
+            refuse_with_folder(self.reading.given().or(self.range.given()))?;
             let segmenter = self.model.load(&settings)?;
             let device = segmenter.device_name().to_string();
             let engine = open_folder(Path::new(&self.source), segmenter)?;

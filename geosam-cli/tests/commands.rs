@@ -91,7 +91,9 @@ fn the_grid_is_that_of_the_model_that_will_encode() {
     let preview = |options: &str| w.json(&format!("chips large.vrt --assume-crs EPSG:32633 {options}"));
     let mib = |chips: &serde_json::Value| chips["feature_bytes"].as_f64().unwrap() / f64::from(1 << 20);
 
-    let sam = preview("");
+    let nano = preview("");
+    assert_eq!((&nano["model"], &nano["chips"], mib(&nano)), (&json!("geosam_nano"), &json!(9), 18.0));
+    let sam = preview("--model sam_b");
     assert_eq!((&sam["model"], &sam["chips"], mib(&sam)), (&json!("sam_b"), &json!(1), 4.0));
     assert_eq!(sam["chip"], json!([1016, 1016]), "the raster is smaller than a chip");
     let sam2 = preview("--model sam2.1_l");

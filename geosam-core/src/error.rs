@@ -66,7 +66,7 @@ pub enum Error {
 
     /// Features and model do not belong together.
     #[error(
-        "features were made with {found}, the loaded model is {expected}; load the model that made them or encode again"
+        "features were made with {found}, the loaded model is {expected}; load the model that made them, or one with its encoder, or encode again"
     )]
     ModelMismatch {
         /// The loaded model.

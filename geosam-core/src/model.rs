@@ -233,7 +233,7 @@ impl std::fmt::Display for Precision {
     }
 }
 
-/// What identifies a loaded model, so that features are only ever decoded by the model that made them.
+/// What identifies a loaded model, so that features are only ever decoded by a model with the encoder that made them.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ModelSpec {
     /// Identifier: of the registry, or a program's own.

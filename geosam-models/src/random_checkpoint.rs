@@ -24,7 +24,7 @@ use crate::weights::TensorSource;
 pub fn write_random_checkpoint(path: &Path, config: &SamConfig, seed: u64) -> Result<()> {
     let weights = RandomWeights::new(seed);
     let recorder = Recorder { weights, tensors: RefCell::default() };
-    Sam::random_from(&recorder, config, seed, &ModelOptions::default())?;
+    Sam::unpublished(&recorder, config, "random", &format!("seed{seed}"), &ModelOptions::default())?;
     let mut tensors = recorder.tensors.into_inner();
     tensors.extend(insisted::tensors(config).map(|(name, shape)| {
         let values = weights.values(&name, &shape);

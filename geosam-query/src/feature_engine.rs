@@ -5,8 +5,8 @@ use std::path::Path;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use geosam_core::{
-    ChipRecord, Crs, CrsTransform, Error, FeatureStore, ModelSpec, PixelPrompt, PredictOptions, Prediction, PromptSet,
-    Result, Segmenter,
+    ChipRecord, Crs, CrsTransform, Error, FeatureStore, ModelSpec, PixelPrompt, PredictOptions, Prediction,
+    PromptSession, PromptSet, Result, Segmenter,
 };
 
 use crate::chip_index::ChipIndex;
@@ -181,8 +181,8 @@ impl FeatureQueryEngine {
             return Ok(opened);
         }
         // Not under the lock: other chips can be asked meanwhile.
-        let features = self.store.get(&self.index.chips()[chip].chip_id)?;
-        let opened = OpenedChip::new(self.segmenter.open(&features)?);
+        let session = open_features(&*self.store, &self.index.chips()[chip], &*self.segmenter)?;
+        let opened = OpenedChip::new(session);
         cached().insert(chip, opened.clone());
         Ok(opened)
     }
@@ -215,6 +215,19 @@ pub(crate) fn predict_one(chip: &OpenedChip, pixels: &PixelPrompt, options: Pred
     }
 }
 
+/// The features of a chip, opened. Where hashes say that the model's encoder made them, the name of its file does not count.
+pub(crate) fn open_features(
+    store: &dyn FeatureStore,
+    chip: &ChipRecord,
+    segmenter: &dyn Segmenter,
+) -> Result<Box<dyn PromptSession>> {
+    let (mut features, spec) = (store.get(&chip.chip_id)?, segmenter.spec());
+    if chip.fingerprint.is_some() && chip.fingerprint == spec.fingerprint {
+        features.checkpoint_path = spec.reference_checkpoint_path().to_string_lossy().into_owned();
+    }
+    segmenter.open(&features)
+}
+
 pub(crate) fn check_model(chip: &ChipRecord, spec: &ModelSpec) -> Result<()> {
     let recorded = Path::new(&chip.checkpoint_path);
     let reference = spec.reference_checkpoint_path();
@@ -228,7 +241,7 @@ pub(crate) fn check_model(chip: &ChipRecord, spec: &ModelSpec) -> Result<()> {
         return Ok(());
     }
     let describe = |name: &str, model_type, fingerprint: &Option<String>| match fingerprint {
-        Some(hash) => format!("{name} ({model_type}, weights {})", hash.get(..12).unwrap_or(hash)),
+        Some(hash) => format!("{name} ({model_type}, encoder {})", hash.get(..12).unwrap_or(hash)),
         None => format!("{name} ({model_type})"),
     };
     Err(Error::ModelMismatch {

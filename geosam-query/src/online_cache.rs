@@ -29,7 +29,7 @@ impl OnlineQueryCache {
         Self::with_max_bytes(0)
     }
 
-    /// A cache of as many chips as take `max_bytes` of features (4 MiB a chip of SAM, 16 of SAM 2), the least recently
+    /// A cache of as many chips as take `max_bytes` (14 MiB a chip of SAM, 27 of SAM 2, see [`PromptSession::size_in_bytes`]), the least recently
     /// used dropped, and at least one.
     #[must_use]
     pub fn with_max_bytes(max_bytes: usize) -> Self {
@@ -48,7 +48,7 @@ impl OnlineQueryCache {
         self.len() == 0
     }
 
-    /// Bytes of the features kept.
+    /// Bytes that the opened chips take.
     #[must_use]
     pub fn size_in_bytes(&self) -> usize {
         self.chips.size_in_bytes()

@@ -34,10 +34,10 @@ pub(crate) struct Parameters {
     /// Fill all holes
     #[arg(long)]
     fill_holes: bool,
-    /// Smallest mask to keep
+    /// Smallest mask to keep, in pixels
     #[arg(long, value_name = "PIXELS", default_value_t = 0)]
     min_area: u64,
-    /// Largest mask to keep [default: any]
+    /// Largest mask to keep, in pixels [default: any]
     #[arg(long, value_name = "PIXELS")]
     max_area: Option<u64>,
     /// Join pieces of an object at a chip border if they agree this well where both chips see it

@@ -36,9 +36,16 @@ pub(super) struct Listing {
     pub(super) tensors: BTreeMap<String, TensorRef>,
     /// Tensors of kinds that cannot be read, with the kind: sparse, quantized, sub-byte.
     pub(super) unreadable: BTreeMap<String, String>,
+    /// What the file says it is, see [`MODEL_ID`](super::MODEL_ID).
+    pub(super) model_id: Option<String>,
 }
 
 impl Listing {
+    /// Of no tensors.
+    pub(super) fn of_container(container: Container) -> Self {
+        Self { container, tensors: BTreeMap::new(), unreadable: BTreeMap::new(), model_id: None }
+    }
+
     /// Opens a file of either kind, told apart by content.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let file = TensorFile::open(path, "SAM checkpoint")?;
@@ -50,7 +57,7 @@ impl Listing {
     }
 
     fn of_torch(file: &TorchFile) -> Result<Self> {
-        let mut listing = Self { container: Container::PyTorch, tensors: BTreeMap::new(), unreadable: BTreeMap::new() };
+        let mut listing = Self::of_container(Container::PyTorch);
         for (key, value) in state_dict(file)? {
             match (key, value) {
                 (Value::Str(name), Value::Tensor(tensor)) => {

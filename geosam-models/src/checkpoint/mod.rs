@@ -21,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 #[cfg(feature = "nano")]
 use geosam_core::ModelSpec;
-use geosam_core::{Error, Result};
+use geosam_core::{Error, ModelDefinition, Result};
 
 pub use container::Container;
 pub(crate) use official::add_class_row;
@@ -38,8 +38,12 @@ use self::tensor_index::TensorIndex;
 use self::translate::{official_name, translate};
 use self::unneeded::is_unneeded;
 use self::view::TensorView;
-use crate::segmenter::shapes_features;
+use crate::segmenter::{SamConfig, shapes_features};
 use crate::weights::TensorSource;
+
+/// Key of the metadata of safetensors files that we write, where the tensors alone do not tell one model of the registry from
+/// another: those of SAM 2 and 2.1 that answer clicks are alike, as are those of SAM 3 and 3.1.
+pub(crate) const MODEL_ID: &str = "geosam_model_id";
 
 /// Says what a checkpoint is, by its tensors' names and shapes; no tensor is read.
 ///
@@ -80,14 +84,19 @@ impl Checkpoint {
         Self::of(safetensors::of_program(include_bytes!("../../assets/geosam_nano.safetensors"), &path)?, &path)
     }
 
-    fn of(Listing { container, tensors, unreadable }: Listing, path: &Path) -> Result<Self> {
+    fn of(Listing { container, tensors, unreadable, model_id: said }: Listing, path: &Path) -> Result<Self> {
         let (family, layout) = family(path, &tensors)?;
         let (count, dtype) = (tensors.len() + unreadable.len(), prevailing_dtype(&tensors));
         let tensors = translate(path, tensors, family, layout)?;
         let official = |(name, kind): (String, String)| (official_name(&name, family, layout), kind);
         let unreadable = unreadable.into_iter().map(official).collect();
         let index = TensorIndex { path, tensors: &tensors };
-        let (model_id, label, config) = identify(path, family, &index)?;
+        let (mut model_id, mut label, config) = identify(path, family, &index)?;
+        let is_alike = |id: &String| SamConfig::by_id(id).is_ok_and(|named| named == config);
+        if let Some(said) = said.filter(is_alike) {
+            label = ModelDefinition::by_id(&said)?.label.to_string();
+            model_id = said;
+        }
         let recognised = Recognised { model_id, label, config, container, layout, dtype, tensors: count };
         Ok(Self { path: path.to_path_buf(), recognised, family, tensors, unreadable })
     }

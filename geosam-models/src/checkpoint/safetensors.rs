@@ -13,10 +13,13 @@ use geosam_core::Result;
 use geosam_core::torch_file::{TensorDtype, TensorFile, TensorRef};
 use serde_json::Value;
 
+use super::MODEL_ID;
 use super::container::{Container, Listing};
 
 /// Bytes that tell the format: the header's length, then its first character.
 pub(super) const START_BYTES: usize = 9;
+/// Key of what a file says beside its tensors.
+const METADATA: &str = "__metadata__";
 /// The format's own limit.
 const MAX_HEADER_BYTES: u64 = 100_000_000;
 
@@ -40,9 +43,10 @@ pub(super) fn list(file: TensorFile) -> Result<Listing> {
     let header: BTreeMap<String, Value> = serde_json::from_slice(&header)
         .map_err(|e| file.invalid("a safetensors header", format!("malformed JSON ({e})")))?;
 
-    let mut listing =
-        Listing { container: Container::Safetensors, tensors: BTreeMap::new(), unreadable: BTreeMap::new() };
-    for (name, entry) in header.iter().filter(|(name, _)| *name != "__metadata__") {
+    let mut listing = Listing::of_container(Container::Safetensors);
+    let said = header.get(METADATA).and_then(|metadata| metadata.get(MODEL_ID)?.as_str());
+    listing.model_id = said.map(str::to_string);
+    for (name, entry) in header.iter().filter(|(name, _)| *name != METADATA) {
         let Some(Entry { dtype, shape, start, end }) = Entry::parse(entry) else {
             return Err(file.invalid(format!("dtype, shape and data_offsets of tensor {name}"), entry.to_string()));
         };
@@ -91,8 +95,7 @@ impl<'a> Entry<'a> {
 pub(super) fn of_program(contents: &[u8], path: &Path) -> Result<Listing> {
     let invalid = |found: String| Error::invalid_file(path, "safetensors", "whole tensors", found);
     let file = SafeTensors::deserialize(contents).map_err(|error| invalid(error.to_string()))?;
-    let mut listing =
-        Listing { container: Container::Safetensors, tensors: BTreeMap::new(), unreadable: BTreeMap::new() };
+    let mut listing = Listing::of_container(Container::Safetensors);
     for (name, tensor) in file.iter() {
         let dtype =
             dtype_of(&format!("{:?}", tensor.dtype())).ok_or_else(|| invalid(format!("{:?}", tensor.dtype())))?;

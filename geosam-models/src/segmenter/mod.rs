@@ -59,14 +59,16 @@ impl Sam {
     /// [`Error::InvalidArgument`] for a configuration that is no SAM: a side that is not a whole number of patches (16
     /// pixels, with SAM 3 14), or features that the decoder cannot split among its heads.
     pub fn random(config: &SamConfig, seed: u64, options: &ModelOptions) -> Result<Self> {
-        Self::random_from(&RandomWeights::new(seed), config, seed, options)
+        Self::unpublished(&RandomWeights::new(seed), config, "random", &format!("seed{seed}"), options)
     }
 
-    /// [`Sam::random`] with the weights of `source`.
-    pub(crate) fn random_from(
+    /// With the weights of `source`, its identifier made of how the weights came about, the architecture, and what tells
+    /// these weights from others.
+    pub(crate) fn unpublished(
         source: &dyn TensorSource,
         config: &SamConfig,
-        seed: u64,
+        how: &str,
+        which: &str,
         options: &ModelOptions,
     ) -> Result<Self> {
         let encoder = match &config.image_encoder {
@@ -75,7 +77,7 @@ impl Sam {
             ImageEncoderConfig::Hiera(hiera) => format!("hiera-{}x{}", hiera.width, hiera.depth()),
             ImageEncoderConfig::Perception(vit) => format!("perception-{}x{}", vit.width, vit.depth),
         };
-        let model_id = format!("random-{encoder}-{}px-seed{seed}", config.image_size());
+        let model_id = format!("{how}-{encoder}-{}px-{which}", config.image_size());
         let spec = ModelSpec {
             checkpoint_path: PathBuf::from(&model_id),
             model_id,

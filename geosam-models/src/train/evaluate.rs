@@ -1,6 +1,8 @@
 //! How well a model answers.
 
-use geosam_core::{Label, Masks, ModelImage, PixelPrompt, PredictOptions, PromptSession, Result, Segmenter, Shape};
+use geosam_core::{
+    Error, Label, Masks, ModelImage, PixelPrompt, PredictOptions, PromptSession, Result, Segmenter, Shape,
+};
 
 use super::clicks::{bounds, correction, innermost};
 
@@ -27,10 +29,13 @@ pub struct ObjectIou {
 /// Asks a model for every object of an image. Empty masks are left out.
 ///
 /// # Errors
-/// As [`Segmenter::encode`].
+/// [`Error::InvalidArgument`] for masks of another shape than the image; as [`Segmenter::open_image`].
 pub fn evaluate(model: &dyn Segmenter, image: &ModelImage, masks: &Masks) -> Result<Vec<ObjectIou>> {
-    let session = model.open_image(image)?;
     let shape = masks.shape();
+    if shape != image.shape() {
+        return Err(Error::invalid_argument("masks", format!("the image's {}", image.shape()), shape));
+    }
+    let session = model.open_image(image)?;
     let objects: Vec<_> = masks.iter().filter(|mask| mask.contains(&true)).collect();
     let click = |mask: &&[bool]| {
         let at = innermost(mask, shape).expect("the mask is not empty");

@@ -41,7 +41,8 @@ impl Default for FineTuneConfig {
 }
 
 /// A model whose mask decoder learns from labelled chips, and whose image encoder stays as it is: features are encoded once and
-/// kept in memory, 2 MiB a chip with `geosam_nano` and up to 20 MiB with the published models. On the CPU.
+/// kept in memory, 2 MiB a chip with `geosam_nano` and up to 20 MiB with the published models; masks with one byte for each
+/// pixel of the chip and object, 1 MiB of a chip of 1024 pixels. On the CPU.
 ///
 /// # Examples
 /// ```
@@ -98,6 +99,7 @@ impl FineTune {
             }
         }
         let model = checkpoint.recognised().config.clone();
+        model.validate()?;
         let is_tuned = |name: &str| name.contains("mask_decoder") && !shapes_features(name);
         let parameters =
             Parameters::of(checkpoint, |weights| Network::load(weights, &model, Precision::F32), is_tuned)?;
@@ -107,7 +109,7 @@ impl FineTune {
             model_type: model.model_type(),
             checkpoint_path: checkpoint.path(),
             image_size: model.image_size(),
-            fingerprint: None,
+            fingerprint: Some(checkpoint.fingerprint()?),
             preprocess: Preprocess::Standard,
             precision: options.precision,
         };
@@ -180,6 +182,6 @@ impl FineTune {
     /// # Errors
     /// [`Error::Io`] if the file cannot be written; what was there before is kept.
     pub fn write_checkpoint(&self, path: &Path) -> Result<()> {
-        self.parameters.write(path, Dtype::F32)
+        self.parameters.write(path, Dtype::F32, Some(&self.spec.model_id))
     }
 }

@@ -39,8 +39,7 @@ impl Neighbours {
         Self { embedding: layer("embedding", width, 4), high_res: has_high_res.then(high_res) }
     }
 
-    /// The mean cross-entropy of an image, where pairs of the same object and others count alike; `None` if there are no
-    /// pairs.
+    /// The mean cross-entropy of an image, where pairs of the same object and others count alike.
     ///
     /// `objects` are masks of `shape` with their numbers of pixels. Where they overlap the smallest is what is seen.
     pub(super) fn loss(

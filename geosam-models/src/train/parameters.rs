@@ -11,7 +11,7 @@ use geosam_core::{Error, Result};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
 use super::neighbours;
-use crate::checkpoint::add_class_row;
+use crate::checkpoint::{MODEL_ID, add_class_row};
 use crate::runtime_panic::read;
 use crate::weights::{self, Leaves, TensorSource, Weights};
 
@@ -21,6 +21,14 @@ const AVERAGE_DECAY: f64 = 0.995;
 const WEIGHT_DECAY: f32 = 0.01;
 /// Of AdamW's running means of the gradient and its square.
 const BETAS: [f32; 2] = [0.9, 0.99];
+
+/// What a state says of itself …
+const STEPS: &str = "steps";
+const SEED: &str = "seed";
+/// … and what its tensors are of the tensor whose name follows.
+const VALUE: &str = "value";
+const AVERAGE: &str = "average";
+const MOMENTS: [&str; 2] = ["moment_1", "moment_2"];
 
 /// Every tensor of a model, under its name in the checkpoint. There is no second definition of the network: each step builds
 /// it from these as [`crate::load_model`] builds it from a file.
@@ -140,10 +148,11 @@ impl Parameters {
     }
 
     /// Writes the averaged tensors as a safetensors file that holds them in `dtype`, f16 or f32, through another name first.
+    /// `model_id` is what the file says it is, where the tensors alone leave that open.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be written.
-    pub(crate) fn write(&self, path: &Path, dtype: Dtype) -> Result<()> {
+    pub(crate) fn write(&self, path: &Path, dtype: Dtype, model_id: Option<&str>) -> Result<()> {
         let tensors = self.of_model().map(|(name, parameter)| {
             let (mut shape, mut values) = (parameter.shape.clone(), read(parameter.of(Values::Averaged)));
             // No network reads what stands there.
@@ -153,14 +162,16 @@ impl Parameters {
             let data = if dtype == Dtype::F16 { data.convert_dtype(DType::F16) } else { data };
             (name.clone(), shape, data.bytes().to_vec())
         });
-        write_safetensors(path, dtype, &tensors.collect::<Vec<_>>(), None)
+        let metadata = model_id.map(|id| [(MODEL_ID.to_string(), id.to_string())].into());
+        write_safetensors(path, dtype, &tensors.collect::<Vec<_>>(), metadata)
     }
 
-    /// Writes everything that the next step depends on, under another name first.
+    /// Writes everything that the next step depends on, under another name first. The tensors that are not trained follow from
+    /// the seed.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be written.
-    pub(crate) fn save(&self, path: &Path) -> Result<()> {
+    pub(crate) fn save(&self, path: &Path, seed: u64) -> Result<()> {
         let mut tensors = Vec::new();
         for (name, parameter) in &self.tensors {
             let Some(Trained { average, moments }) = &parameter.trained else { continue };
@@ -168,41 +179,55 @@ impl Parameters {
                 let bytes = tensor.clone().into_data().bytes().to_vec();
                 tensors.push((format!("{kind}.{name}"), parameter.shape.clone(), bytes));
             };
-            push("value", &parameter.value);
-            push("average", average);
+            push(VALUE, &parameter.value);
+            push(AVERAGE, average);
             if let Some([first, second]) = moments {
-                push("moment_1", first);
-                push("moment_2", second);
+                push(MOMENTS[0], first);
+                push(MOMENTS[1], second);
             }
         }
-        write_safetensors(path, Dtype::F32, &tensors, Some([("steps".to_string(), self.steps.to_string())].into()))
+        let metadata =
+            [(STEPS, self.steps as u64), (SEED, seed)].map(|(name, value)| (name.to_string(), value.to_string()));
+        write_safetensors(path, Dtype::F32, &tensors, Some(metadata.into()))
     }
 
-    /// Takes the state of a training of the same tensors.
+    /// Takes the state of a training of the same tensors and seed.
     ///
     /// # Errors
-    /// [`Error::Io`] if the file cannot be read, [`Error::InvalidFile`] if it is of another training.
-    pub(crate) fn restore(&mut self, path: &Path) -> Result<()> {
+    /// [`Error::Io`] if the file cannot be read, [`Error::InvalidFile`] if it is of another training; nothing has changed then.
+    pub(crate) fn restore(&mut self, path: &Path, seed: u64) -> Result<()> {
         let contents = std::fs::read(path).map_err(|source| Error::io("read", path, source))?;
         let invalid = |found: String| Error::invalid_file(path, "safetensors", "the state of this training", found);
         let file = SafeTensors::deserialize(&contents).map_err(|error| invalid(error.to_string()))?;
         let (_, header) = SafeTensors::read_metadata(&contents).map_err(|error| invalid(error.to_string()))?;
-        let steps = header.metadata().as_ref().and_then(|metadata| metadata.get("steps")?.parse().ok());
-        let steps: usize = steps.ok_or_else(|| invalid("no number of steps".to_string()))?;
-        for (name, parameter) in &mut self.tensors {
-            let Some(trained) = &mut parameter.trained else { continue };
+        let number = |name: &str| -> Result<u64> {
+            let number = header.metadata().as_ref().and_then(|metadata| metadata.get(name)?.parse().ok());
+            number.ok_or_else(|| invalid(format!("no {name}")))
+        };
+        let (steps, stored) = (number(STEPS)?, number(SEED)?);
+        if stored != seed {
+            return Err(invalid(format!("that of seed {stored}, and not {seed}")));
+        }
+        let mut restored = Vec::new();
+        for (name, parameter) in self.tensors.iter().filter(|(_, parameter)| parameter.trained.is_some()) {
             let shape = &parameter.shape;
             let tensor = |kind: &str| {
-                let stored = file.tensor(&format!("{kind}.{name}"));
-                let stored = stored.ok().filter(|tensor| tensor.shape() == shape && tensor.dtype() == Dtype::F32);
-                let stored = stored.ok_or_else(|| invalid(format!("no {kind} of {name} of shape {shape:?}")))?;
-                Ok(flat(stored.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()))
+                let stored = file.tensor(&format!("{kind}.{name}")).ok()?;
+                let fits = stored.shape() == shape && stored.dtype() == Dtype::F32;
+                fits.then(|| flat(stored.data().as_chunks().0.iter().map(|&bytes| f32::from_le_bytes(bytes)).collect()))
             };
-            parameter.value = tensor("value")?;
-            trained.average = tensor("average")?;
-            trained.moments = if steps == 0 { None } else { Some([tensor("moment_1")?, tensor("moment_2")?]) };
+            let needed =
+                |kind: &str| tensor(kind).ok_or_else(|| invalid(format!("no {kind} of {name} of shape {shape:?}")));
+            // A tensor that no prompt has needed yet has no moments.
+            let moments = tensor(MOMENTS[0]).zip(tensor(MOMENTS[1])).map(<[_; 2]>::from);
+            restored.push((needed(VALUE)?, Trained { average: needed(AVERAGE)?, moments }));
         }
-        self.steps = steps;
+        let trained = self.tensors.values_mut().filter(|parameter| parameter.trained.is_some());
+        for (parameter, (value, trained)) in trained.zip(restored) {
+            parameter.value = value;
+            parameter.trained = Some(trained);
+        }
+        self.steps = steps as usize;
         Ok(())
     }
 }

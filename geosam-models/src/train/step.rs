@@ -29,7 +29,7 @@ const NEIGHBOURS: f64 = 1.0;
 /// What a step did. Means over all prompts of the step.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct StepReport {
-    /// The loss.
+    /// The loss of prompts.
     pub loss: f64,
     /// IoU of the mask for unambiguous prompts, at the decoder's resolution.
     pub single_iou: f64,

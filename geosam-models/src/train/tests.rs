@@ -79,6 +79,14 @@ fn a_state_of_another_training_is_refused() {
     Trainer::new(TrainConfig::new(SamConfig::small_sam3(), 5)).unwrap().save(&path).unwrap();
     let error = trainer(5).restore(&path).unwrap_err().to_string();
     assert!(error.contains("the state of this training") && error.contains("no value of"), "{error}");
+    let mut other = Trainer::new(TrainConfig { seed: 1, ..TrainConfig::new(SamConfig::small_sam2(), 5) }).unwrap();
+    other.step(&[example(3)]).unwrap();
+    other.save(&path).unwrap();
+    let mut refusing = trainer(5);
+    let error = refusing.restore(&path).unwrap_err().to_string();
+    assert!(error.contains("seed 1"), "{error}");
+    assert_eq!(refusing.steps(), 0);
+    other.restore(&path).unwrap();
     std::fs::write(&path, b"none").unwrap();
     let error = trainer(5).restore(&path).unwrap_err().to_string();
     assert!(error.contains("the state of this training"), "{error}");
@@ -120,6 +128,14 @@ fn wrong_examples_are_refused() {
 }
 
 #[test]
+fn evaluation_refuses_masks_of_another_image() {
+    let Example { image, .. } = example(8);
+    let masks = Masks::new(Shape::square(64), vec![true; 64 * 64]).unwrap();
+    let error = evaluate(&trainer(5).model().unwrap(), &image, &masks).unwrap_err().to_string();
+    assert!(error.contains("masks") && error.contains("128"), "{error}");
+}
+
+#[test]
 fn evaluation_asks_for_every_object() {
     let Example { image, masks } = example(8);
     let model = trainer(5).model().unwrap();
@@ -158,6 +174,22 @@ fn a_tuned_decoder_knows_what_it_was_shown_and_the_encoder_is_as_before() {
         let Example { image, masks } = &examples[0];
         let [old, new] = [&before, &after].map(|model| evaluate(model, image, masks).unwrap());
         assert_ne!(old, new, "{name}: answers are not");
+    }
+}
+
+#[test]
+fn a_tuned_model_is_still_the_one_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("tuned.safetensors");
+    let first = super::first_weights::FirstWeights { seed: 0, image_size: 1024 };
+    let load = |weights: &crate::weights::Weights<'_>| {
+        crate::segmenter::Network::load(weights, &SamConfig::hiera_tiny(), geosam_core::Precision::F32)
+    };
+    let parameters = super::parameters::Parameters::of(&first, load, |_| true).unwrap();
+    // A model of another architecture is not believed.
+    for (said, id) in [(None, "sam2_t"), (Some("sam2.1_t"), "sam2.1_t"), (Some("sam2.1_s"), "sam2_t")] {
+        parameters.write(&path, safetensors::Dtype::F16, said).unwrap();
+        assert_eq!(crate::recognise(&path).unwrap().model_id, id);
     }
 }
 

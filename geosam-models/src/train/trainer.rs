@@ -72,10 +72,15 @@ impl Trainer {
     /// A network of random weights.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for a configuration that is no SAM; [`Error::Unsupported`] for MobileSAM, whose norms are
+    /// [`Error::InvalidArgument`] for a configuration that is no SAM, or for a number of steps or objects of zero; [`Error::Unsupported`] for MobileSAM, whose norms are
     /// folded into its convolutions while it is loaded.
     pub fn new(config: TrainConfig) -> Result<Self> {
         config.model.validate()?;
+        for (parameter, number) in [("steps", config.steps), ("objects", config.objects)] {
+            if number == 0 {
+                return Err(Error::invalid_argument(parameter, "at least 1", number));
+            }
+        }
         if let ImageEncoderConfig::Tiny(_) = config.model.image_encoder {
             let reason =
                 "its norms are folded into its convolutions; train another encoder, or fine-tune its mask decoder";
@@ -131,16 +136,18 @@ impl Trainer {
     /// None that can be expected.
     pub fn model(&self) -> Result<Sam> {
         let options = ModelOptions { device: DeviceChoice::Cpu, ..ModelOptions::default() };
-        Sam::random_from(&self.parameters.source(Values::Averaged), &self.config.model, self.config.seed, &options)
+        let which = format!("seed{}-step{}", self.config.seed, self.steps());
+        Sam::unpublished(&self.parameters.source(Values::Averaged), &self.config.model, "trained", &which, &options)
     }
 
     /// Writes the weights of [`Trainer::model`] in f16, in the layout of the official checkpoints, as a safetensors file that
-    /// [`crate::load_model`] opens.
+    /// [`crate::load_model`] opens if the architecture is one of [`SamConfig`]'s own. The file does not say for what size of
+    /// images they are: it is opened for that of the architecture.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be written; what was there before is kept.
     pub fn write_weights(&self, path: &Path) -> Result<()> {
-        self.parameters.write(path, Dtype::F16)
+        self.parameters.write(path, Dtype::F16, None)
     }
 
     /// Writes what [`Trainer::restore`] needs to go on as if there had been no interruption.
@@ -148,16 +155,16 @@ impl Trainer {
     /// # Errors
     /// [`Error::Io`] if the file cannot be written; what was there before is kept.
     pub fn save(&self, path: &Path) -> Result<()> {
-        self.parameters.save(path)
+        self.parameters.save(path, self.config.seed)
     }
 
     /// Goes on where [`Trainer::save`] was.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be read, [`Error::InvalidFile`]
-    /// if it is of another network.
+    /// if it is of another network or seed; the trainer is then as before.
     pub fn restore(&mut self, path: &Path) -> Result<()> {
-        self.parameters.restore(path)
+        self.parameters.restore(path, self.config.seed)
     }
 }
 

@@ -9,7 +9,7 @@ use geosam_core::{
 
 use super::config::AutomaticMasksRaster;
 use super::rectangle::Rectangle;
-use crate::feature_engine::check_model;
+use crate::feature_engine::{check_model, open_features};
 
 /// How far, in pixels, chips may be from a common grid: a folder's coordinates are rounded.
 const OFF_GRID: f64 = 0.01;
@@ -96,8 +96,7 @@ impl Chips {
         }
         match self {
             Self::Features { store, records } => {
-                let features = store.get(&records[chip].chip_id)?;
-                Ok(Some(Opened { session: segmenter.open(&features)?, valid: None }))
+                Ok(Some(Opened { session: open_features(&**store, &records[chip], segmenter)?, valid: None }))
             }
             Self::Raster { source, range } => {
                 let sample = source.read(window.window())?;
