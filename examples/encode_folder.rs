@@ -46,15 +46,15 @@ pub(crate) fn run(folder: &Path) -> Result<()> {
     let scene = Scene::lakeland(Shape::new(1024, 1024), 13)?;
     write_raster(&raster_path, &scene.grid, &scene.pixels, Scene::BANDS, Some(0.0))?;
 
-    // Near infrared, red, green; at 0.6 m instead of 0.5 m.
+    // Near infrared, red, green; at 1.2 m instead of 1 m.
     let options = RasterOptions {
         bands: Some(vec![4, 1, 2]),
-        resolution: Some(0.6),
+        resolution: Some(1.2),
         resampling: Resampling::Bilinear,
         ..RasterOptions::default()
     };
     let raster = Arc::new(RasterDataset::open(&raster_path.to_string_lossy(), &options)?);
-    assert_eq!(raster.grid().resolution(), (0.6, 0.6));
+    assert_eq!(raster.grid().resolution(), (1.2, 1.2));
 
     // The eastern part, given in longitude and latitude; the CRS of an extent is the user's choice.
     let whole = raster.grid().bounds();

@@ -22,10 +22,7 @@ use std::sync::mpsc::sync_channel;
 use std::time::Instant;
 
 use geosam::train::{Example, ObjectIou, StepReport, TrainConfig, Trainer, evaluate};
-use geosam::{
-    Error, HieraConfig, ImageEncoderConfig, Masks, ModelImage, ModelOptions, Result, SamConfig, Segmenter, Shape,
-    Window, load_nano,
-};
+use geosam::{Error, Masks, ModelImage, ModelOptions, Result, SamConfig, Segmenter, Shape, Window, load_nano};
 use plot::{Curve, Panel, write_panels};
 use scene::{ObjectKind, PictureStyle, Scene};
 
@@ -33,9 +30,10 @@ use scene::{ObjectKind, PictureStyle, Scene};
 const HELD_OUT: u64 = 1 << 40;
 /// Seeds of scenes that each seed of a training has for itself, as a power of two.
 const SEED_BITS: u32 = 32;
-/// Side of the images, how many of them a step learns from, and the share of all steps until which it is so: most is learned
-/// sooner from small images, whose objects are larger beside them.
-const PHASES: [Phase; 2] = [Phase { side: 256, images: 4, end: 0.85 }, Phase { side: 512, images: 2, end: 1.0 }];
+/// Of the first scene that a training learns from.
+const FIRST: u64 = 10_240_000;
+/// Images that a step learns from.
+const IMAGES: usize = 4;
 /// The logs.
 const STEPS: &str = "steps.csv";
 const VALIDATIONS: &str = "validation.csv";
@@ -45,13 +43,6 @@ const LOGGED: usize = 20;
 const SAVED: usize = 100;
 /// Steps between two validations.
 const VALIDATED: usize = 500;
-
-#[derive(Clone, Copy)]
-struct Phase {
-    side: usize,
-    images: usize,
-    end: f64,
-}
 
 /// What the command line asks for.
 struct Settings {
@@ -106,65 +97,52 @@ fn run(settings: &Settings) -> Result<()> {
         let model = load_nano(&ModelOptions::default())?;
         return validate(&model, model.spec().image_size, settings.objects).map(|_| ());
     }
-    let Settings { out, steps, seed, .. } = settings;
+    let Settings { out, steps, seed, objects, .. } = settings;
     std::fs::create_dir_all(out).map_err(|source| Error::io("create", out, source))?;
     let state = out.join("state.safetensors");
+    let mut trainer = Trainer::new(TrainConfig { seed: *seed, ..TrainConfig::new(SamConfig::nano(), *steps) })?;
+    if state.is_file() {
+        trainer.restore(&state)?;
+    }
+    println!("{} parameters, {} of {steps} steps done", trainer.parameters(), trainer.steps());
+    let header = "step,loss,single_iou,best_iou,score_error,neighbours,gradient,rate";
+    let mut log = log_file(&out.join(STEPS), header, trainer.steps() + 1)?;
+    let first = (*seed << SEED_BITS) + FIRST + (trainer.steps() * IMAGES) as u64;
+    let (sender, scenes) = sync_channel(2 * IMAGES);
+    let side = SamConfig::nano().image_size();
+    std::thread::spawn(move || (first..).map(|seed| example(seed, side)).all(|scene| sender.send(scene).is_ok()));
     let mut rows = Vec::new();
-    for Phase { side, images, end } in PHASES {
-        let last = (*steps as f64 * end) as usize;
-        let mut trainer = trainer(settings, side)?;
-        if state.is_file() {
-            trainer.restore(&state)?;
+    while trainer.steps() < *steps {
+        let examples: Vec<_> = scenes.iter().take(IMAGES).collect::<Result<_>>()?;
+        if examples.len() < IMAGES {
+            return Err(Error::invalid_argument("scenes", "as many as a step needs", examples.len()));
         }
-        println!("{} parameters, images of {side} px, {} of {last} steps done", trainer.parameters(), trainer.steps());
-        if trainer.steps() >= last {
+        if examples.iter().all(|example| example.masks.is_empty()) {
             continue;
         }
-        let header = "step,loss,single_iou,best_iou,score_error,neighbours,gradient,rate";
-        let mut log = log_file(&out.join(STEPS), header, trainer.steps() + 1)?;
-        // At another size a seed draws another place.
-        let first = (*seed << SEED_BITS) + ((side * *steps + trainer.steps()) * images) as u64;
-        let (sender, scenes) = sync_channel(2 * images);
-        std::thread::spawn(move || (first..).map(|seed| example(seed, side)).all(|scene| sender.send(scene).is_ok()));
-        while trainer.steps() < last {
-            let examples: Vec<_> = scenes.iter().take(images).collect::<Result<_>>()?;
-            if examples.len() < images {
-                return Err(Error::invalid_argument("scenes", "as many as a step needs", examples.len()));
-            }
-            if examples.iter().all(|example| example.masks.is_empty()) {
-                continue;
-            }
-            rows.push(trainer.step(&examples)?);
-            let done = trainer.steps();
-            if done.is_multiple_of(LOGGED) {
-                let row = format!("{done},{}", means(&rows));
-                println!("{row}");
-                writeln!(log, "{row}").map_err(|source| Error::io("write", out, source))?;
-                rows.clear();
-            }
-            if done.is_multiple_of(SAVED) || done == last {
-                trainer.save(&state)?;
-                trainer.write_weights(&out.join("geosam_nano.safetensors"))?;
-            }
-            if done.is_multiple_of(VALIDATED) || done == last {
-                let (objects, means) = validate(&trainer.model()?, side, settings.objects)?;
-                let header = "step,objects,click,best_of_three,box,five_clicks,score_error";
-                let mut log = log_file(&out.join(VALIDATIONS), header, done)?;
-                let row = means.map(|mean| format!("{mean:.4}")).join(",");
-                writeln!(log, "{done},{objects},{row}").map_err(|source| Error::io("write", out, source))?;
-                plot(settings)?;
-            }
+        rows.push(trainer.step(&examples)?);
+        let done = trainer.steps();
+        if done.is_multiple_of(LOGGED) {
+            let row = format!("{done},{}", means(&rows));
+            println!("{row}");
+            writeln!(log, "{row}").map_err(|source| Error::io("write", out, source))?;
+            rows.clear();
+        }
+        if done.is_multiple_of(SAVED) || done == *steps {
+            trainer.save(&state)?;
+            trainer.write_weights(&out.join("geosam_nano.safetensors"))?;
+        }
+        if done.is_multiple_of(VALIDATED) || done == *steps {
+            let (objects, means) = validate(&trainer.model()?, side, *objects)?;
+            let header = "step,objects,click,best_of_three,box,five_clicks,score_error";
+            let mut log = log_file(&out.join(VALIDATIONS), header, done)?;
+            let row = means.map(|mean| format!("{mean:.4}")).join(",");
+            writeln!(log, "{done},{objects},{row}").map_err(|source| Error::io("write", out, source))?;
+            plot(settings)?;
         }
     }
     println!("wrote {}", out.join("geosam_nano.safetensors").display());
     Ok(())
-}
-
-/// A training of images of `side` pixels. The weights are the same for every size.
-fn trainer(settings: &Settings, side: usize) -> Result<Trainer> {
-    let image_encoder = ImageEncoderConfig::Hiera(HieraConfig { image_size: side, ..HieraConfig::nano() });
-    let model = SamConfig { image_encoder };
-    Trainer::new(TrainConfig { seed: settings.seed, ..TrainConfig::new(model, settings.steps) })
 }
 
 /// Means of some steps, as a row of the log.

@@ -50,7 +50,7 @@ impl MeanIou {
     }
 }
 
-/// A scene in a raster file: ponds, fields and farms, half a metre a pixel.
+/// A scene in a raster file: ponds, fields and farms, a metre a pixel.
 struct Given {
     folder: TempDir,
     scene: Scene,

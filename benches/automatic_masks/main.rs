@@ -9,7 +9,8 @@
 //!
 //! A scene of 4096 × 4096 pixels is drawn (`--seed N`, `--side N`, `--gsd METRES`) and searched, with chips that overlap by half
 //! and side by side (`--tiling NAME`: only one of them; `--missed` lists what was not found); a model by a process of its own, from
-//! a GeoTIFF, so that its peak memory is the search's. `--pred-iou-thresh` and `--stability-score-thresh` set the filters. [`score`] says what is counted, [`oracle`] what its oracle knows.
+//! a GeoTIFF, so that its peak memory is the search's. `--points-per-side`, `--pred-iou-thresh` and
+//! `--stability-score-thresh` are the search's. [`score`] says what is counted, [`oracle`] what its oracle knows.
 
 #![allow(missing_docs)]
 
@@ -37,7 +38,7 @@ fn main() -> Result<()> {
     let mut config = SceneConfig { gsd: Some(1.0), ..SceneConfig::new(Shape::square(4096), HELD_OUT + 4096) };
     let mut tilings = vec![Tiling::HalfOverlap, Tiling::NonOverlapping];
     let mut checkpoint: Option<PathBuf> = None;
-    let mut filters = AutomaticMasksConfig::default();
+    let mut masks = AutomaticMasksConfig::default();
     let (mut oracle, mut list_missed) = (false, false);
     let mut arguments = arguments.into_iter();
     while let Some(argument) = arguments.next() {
@@ -56,8 +57,9 @@ fn main() -> Result<()> {
             "--seed" => config.seed = number()? as u64,
             "--side" => config.shape = Shape::square(number()? as usize),
             "--gsd" => config.gsd = Some(number()? as f32),
-            "--pred-iou-thresh" => filters.pred_iou_thresh = Some(number()? as f32),
-            "--stability-score-thresh" => filters.stability_score_thresh = number()? as f32,
+            "--points-per-side" => masks.points_per_side = number()? as usize,
+            "--pred-iou-thresh" => masks.pred_iou_thresh = Some(number()? as f32),
+            "--stability-score-thresh" => masks.stability_score_thresh = number()? as f32,
             "--tiling" => tilings.retain(|tiling| search::name(*tiling) == value),
             _ => return Err(usage(&argument)),
         }
@@ -70,8 +72,8 @@ fn main() -> Result<()> {
     println!("{}", Score::HEADER);
     for tiling in tilings {
         let found = match oracle {
-            true => search::with_oracle(&scene, tiling)?,
-            false => search::in_own_process(&scene, checkpoint.as_deref(), filters, tiling)?,
+            true => search::with_oracle(&scene, masks, tiling)?,
+            false => search::in_own_process(&scene, checkpoint.as_deref(), masks, tiling)?,
         };
         let score = Score::of(&scene.objects, &found);
         println!("| {} | {score} |", search::name(tiling));
@@ -84,6 +86,6 @@ fn main() -> Result<()> {
 
 fn usage(found: &str) -> Error {
     let expected = "--checkpoint FILE or --oracle; --seed N, --side N, --gsd METRES, --tiling overlapping|non-overlapping, \
-         --pred-iou-thresh SHARE, --stability-score-thresh SHARE, --missed";
+         --points-per-side N, --pred-iou-thresh SHARE, --stability-score-thresh SHARE, --missed";
     Error::invalid_argument("argument", expected, found)
 }

@@ -22,12 +22,11 @@ pub(crate) fn name(tiling: Tiling) -> &'static str {
 }
 
 /// What the oracle knows of the scene.
-pub(crate) fn with_oracle(scene: &Scene, tiling: Tiling) -> Result<Found> {
+pub(crate) fn with_oracle(scene: &Scene, config: AutomaticMasksConfig, tiling: Tiling) -> Result<Found> {
     let model = Arc::new(Oracle::new(scene));
     let side = model.spec().image_size;
     let raster = AutomaticMasksRaster { tiling, ..AutomaticMasksRaster::default() };
-    let masks =
-        AutomaticMasks::from_raster(Arc::new(numbered(scene)?), model, raster, AutomaticMasksConfig::default())?;
+    let masks = AutomaticMasks::from_raster(Arc::new(numbered(scene)?), model, raster, config)?;
     let start = Instant::now();
     let mut found = Vec::new();
     let report = masks.for_each(&NoProgress, |mask| {
@@ -53,7 +52,7 @@ fn borders(raster: Shape, side: usize, tiling: Tiling) -> Result<[Vec<i64>; 2]> 
 pub(crate) fn in_own_process(
     scene: &Scene,
     checkpoint: Option<&Path>,
-    filters: AutomaticMasksConfig,
+    config: AutomaticMasksConfig,
     tiling: Tiling,
 ) -> Result<Found> {
     let folder = std::env::temp_dir().join(format!("geosam-automatic-masks-{}", std::process::id()));
@@ -62,10 +61,15 @@ pub(crate) fn in_own_process(
         let (raster, out) = (folder.join("scene.tif"), folder.join("masks"));
         write_raster(&raster, &scene.grid, &scene.pixels, Scene::BANDS, None)?;
         let program = std::env::current_exe().map_err(|source| Error::io("find", "the bench", source))?;
-        let thresholds = [filters.pred_iou_thresh, Some(filters.stability_score_thresh)]
+        let points = config.points_per_side.to_string();
+        let thresholds = [config.pred_iou_thresh, Some(config.stability_score_thresh)]
             .map(|threshold| threshold.map_or("default".to_string(), |share| share.to_string()));
         let mut job = Command::new(&program);
-        job.arg("--search").args([&raster, Path::new(name(tiling)), &out]).args(thresholds).args(checkpoint);
+        job.arg("--search")
+            .args([&raster, Path::new(name(tiling)), &out])
+            .arg(points)
+            .args(thresholds)
+            .args(checkpoint);
         let done = job.output();
         let done = done.map_err(|source| Error::io("run", &program, source))?;
         if !done.status.success() {
@@ -91,12 +95,13 @@ pub(crate) fn in_own_process(
     found
 }
 
-/// Raster, tiling, where the masks go, thresholds of the predicted IoU and of stability, and the checkpoint. Prints the side of a chip, points, most masks waiting, seconds, peak.
+/// Raster, tiling, where the masks go, points on a side, thresholds of the predicted IoU and of stability, and the checkpoint. Prints the side of a chip, points, most masks waiting, seconds, peak.
 pub(crate) fn in_this_process(job: &[&str]) -> Result<()> {
-    let [raster, tiling, out, pred_iou_thresh, stability, checkpoint @ ..] = job else {
-        return Err(Error::invalid_argument("search", "at least five arguments", job.len()));
+    let [raster, tiling, out, points, pred_iou_thresh, stability, checkpoint @ ..] = job else {
+        return Err(Error::invalid_argument("search", "at least six arguments", job.len()));
     };
     let mut config = AutomaticMasksConfig { pred_iou_thresh: pred_iou_thresh.parse().ok(), ..Default::default() };
+    config.points_per_side = points.parse().unwrap_or(config.points_per_side);
     config.stability_score_thresh = stability.parse().unwrap_or(config.stability_score_thresh);
     let options = ModelOptions::default();
     let model = match checkpoint {

@@ -60,7 +60,7 @@ impl RasterArguments {
 /// Where chips lie.
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct GridArguments {
-    /// Side of a chip in pixels [default: the model's input: 512 with geosam_nano, 1008 with SAM 3, else 1024]
+    /// Side of a chip in pixels [default: the model's input: 256 with geosam_nano, 1008 with SAM 3, else 1024]
     #[arg(long, value_name = "N")]
     pub(crate) chip_size: Option<usize>,
     /// Whether chips overlap; a prompt for an object that lies whole in no chip is answered in part [default: overlapping]

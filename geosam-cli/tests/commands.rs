@@ -92,7 +92,7 @@ fn the_grid_is_that_of_the_model_that_will_encode() {
     let mib = |chips: &serde_json::Value| chips["feature_bytes"].as_f64().unwrap() / f64::from(1 << 20);
 
     let nano = preview("");
-    assert_eq!((&nano["model"], &nano["chips"], mib(&nano)), (&json!("geosam_nano"), &json!(9), 18.0));
+    assert_eq!((&nano["model"], &nano["chips"], mib(&nano)), (&json!("geosam_nano"), &json!(49), 24.5));
     let sam = preview("--model sam_b");
     assert_eq!((&sam["model"], &sam["chips"], mib(&sam)), (&json!("sam_b"), &json!(1), 4.0));
     assert_eq!(sam["chip"], json!([1016, 1016]), "the raster is smaller than a chip");
@@ -174,7 +174,7 @@ fn every_model_of_the_registry_is_listed() {
     assert_eq!(models.len(), 15);
     for model in models {
         let expected = match (model["id"].as_str(), model["type"].as_str()) {
-            (Some("geosam_nano"), _) => 512,
+            (Some("geosam_nano"), _) => 256,
             (_, Some("sam3")) => 1008,
             _ => 1024,
         };

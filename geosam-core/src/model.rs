@@ -114,7 +114,7 @@ const fn definition(
 
 /// The small SAM 2 that comes with `geosam-models`.
 const NANO: ModelDefinition = ModelDefinition {
-    image_size: 512,
+    image_size: 256,
     channels: 128,
     ..definition("geosam_nano", "geosam nano", ModelType::Sam2, "geosam_nano.safetensors")
 };
@@ -259,7 +259,7 @@ impl ModelSpec {
     /// use geosam_core::ModelSpec;
     ///
     /// let nano = ModelSpec::nano();
-    /// assert_eq!((nano.model_id.as_str(), nano.image_size), ("geosam_nano", 512));
+    /// assert_eq!((nano.model_id.as_str(), nano.image_size), ("geosam_nano", 256));
     /// ```
     #[must_use]
     pub fn nano() -> Self {

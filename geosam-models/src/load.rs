@@ -45,7 +45,7 @@ pub fn load_model(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Sam>
     Sam::load(&checkpoint, &checkpoint.recognised().config, spec, options)
 }
 
-/// Loads `geosam_nano`, the small SAM 2 that is part of this crate (feature `nano`, on by default): chips of 512 × 512
+/// Loads `geosam_nano`, the small SAM 2 that is part of this crate (feature `nano`, on by default): chips of 256 × 256
 /// pixels, every kind of prompt, and weights that were trained on drawn scenes by `examples/train_nano.rs`. It needs no file
 /// and takes milliseconds; the published models know far more of the world.
 ///
@@ -58,7 +58,7 @@ pub fn load_model(path: impl AsRef<Path>, options: &ModelOptions) -> Result<Sam>
 /// use geosam_models::{ModelOptions, load_nano};
 ///
 /// let model = load_nano(&ModelOptions::default())?;
-/// assert_eq!((model.spec().model_id.as_str(), model.spec().image_size), ("geosam_nano", 512));
+/// assert_eq!((model.spec().model_id.as_str(), model.spec().image_size), ("geosam_nano", 256));
 /// # Ok::<(), geosam_core::Error>(())
 /// ```
 #[cfg(feature = "nano")]

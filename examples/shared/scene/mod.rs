@@ -103,10 +103,10 @@ impl Scene {
         Self::draw_with(&SceneConfig::new(shape, seed))
     }
 
-    /// Draw fields and ponds of `shape` pixels, half a metre each: what the examples show.
+    /// Draw fields and ponds of `shape` pixels, a metre each: what the examples show.
     pub(crate) fn lakeland(shape: Shape, seed: u64) -> Result<Self> {
         let landscape = Some(Landscape::Lakes);
-        Self::draw_with(&SceneConfig { gsd: Some(0.5), landscape, ..SceneConfig::new(shape, seed) })
+        Self::draw_with(&SceneConfig { gsd: Some(1.0), landscape, ..SceneConfig::new(shape, seed) })
     }
 
     /// Draw a landscape.
@@ -130,9 +130,9 @@ impl Scene {
         Ok(Self { grid, pixels, objects })
     }
 
-    /// The largest object of the wanted kinds that half a chip has room for.
+    /// The largest object of the wanted kinds that half a chip of `geosam_nano` has room for.
     pub(crate) fn largest(&self, wanted: impl Fn(ObjectKind) -> bool) -> Option<&Object> {
-        let fits = |o: &&Object| wanted(o.kind) && o.window.shape.height.max(o.window.shape.width) <= 256;
+        let fits = |o: &&Object| wanted(o.kind) && o.window.shape.height.max(o.window.shape.width) <= 128;
         self.objects.iter().filter(fits).max_by_key(|o| o.area)
     }
 

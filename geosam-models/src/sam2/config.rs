@@ -50,11 +50,11 @@ impl HieraConfig {
         Self { windows: [8, 4, 16, 8], ..Self::of_sizes(144, 2, [2, 6, 36, 4], [23, 33, 43]) }
     }
 
-    /// 1.7 million parameters, on images of 512 × 512 pixels, with features of 128 channels.
+    /// 1.7 million parameters, on images of 256 × 256 pixels, with features of 128 channels.
     #[must_use]
     pub fn nano() -> Self {
         Self {
-            image_size: 512,
+            image_size: 256,
             windows: [8, 4, 16, 8],
             global_attention: vec![5, 7],
             features: 128,

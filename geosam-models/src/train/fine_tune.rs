@@ -41,7 +41,7 @@ impl Default for FineTuneConfig {
 }
 
 /// A model whose mask decoder learns from labelled chips, and whose image encoder stays as it is: features are encoded once and
-/// kept in memory, 2 MiB a chip with `geosam_nano` and up to 20 MiB with the published models; masks with one byte for each
+/// kept in memory, 0.5 MiB a chip with `geosam_nano` and up to 20 MiB with the published models; masks with one byte for each
 /// pixel of the chip and object, 1 MiB of a chip of 1024 pixels. On the CPU.
 ///
 /// # Examples

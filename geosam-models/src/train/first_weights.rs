@@ -14,9 +14,6 @@ const MATCHING: f32 = 2.0;
 /// with more of it, clicks took longer to make any difference.
 const PASSING: f32 = 0.3;
 
-/// Side of an input for which frequencies of the positional code have deviation 1. In proportion to the input, places are told
-/// apart at the same distance in pixels, whatever its size.
-const FREQUENT: f32 = 256.0;
 /// Deviation of the neck's weights, in the same units: places have to be told apart before what is seen there.
 const NECK: f32 = 0.12;
 
@@ -26,17 +23,15 @@ const NECK: f32 = 0.12;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FirstWeights {
     pub(super) seed: u64,
-    /// Side of the model's input.
-    pub(super) image_size: usize,
 }
 
 impl FirstWeights {
     /// Mean and deviation.
-    fn distribution(self, name: &str, shape: &[usize]) -> [f32; 2] {
+    fn distribution(name: &str, shape: &[usize]) -> [f32; 2] {
         let is_small = ["pos_embed", "no_mem_embed", "no_mask_embed"].iter().any(|part| name.contains(part));
         let is_embedding = ["embed", "_token.weight", "_tokens.weight"].iter().any(|part| name.contains(part));
         if name.contains("gaussian_matrix") {
-            [0.0, self.image_size as f32 / FREQUENT]
+            [0.0, 1.0]
         } else if shape.len() <= 1 {
             [if name.ends_with("weight") { 1.0 } else { 0.0 }, 0.0]
         } else if is_small {
@@ -84,7 +79,7 @@ impl TensorSource for FirstWeights {
     }
 
     fn read(&self, name: &str, shape: &[usize]) -> Result<Vec<f32>> {
-        let [mean, deviation] = self.distribution(name, shape);
+        let [mean, deviation] = Self::distribution(name, shape);
         // A matrix of any name and two axes is normal with deviation one over the root of its inputs.
         let count = shape.iter().product();
         let name = if is_matching(name) { name.replace("k_proj", "q_proj") } else { name.to_string() };

@@ -181,7 +181,7 @@ fn a_tuned_decoder_knows_what_it_was_shown_and_the_encoder_is_as_before() {
 fn a_tuned_model_is_still_the_one_it_was() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("tuned.safetensors");
-    let first = super::first_weights::FirstWeights { seed: 0, image_size: 1024 };
+    let first = super::first_weights::FirstWeights { seed: 0 };
     let load = |weights: &crate::weights::Weights<'_>| {
         crate::segmenter::Network::load(weights, &SamConfig::hiera_tiny(), geosam_core::Precision::F32)
     };

@@ -88,8 +88,7 @@ impl Trainer {
         }
         let parameters = {
             let TrainConfig { seed, ref model, .. } = config;
-            let first = FirstWeights { seed, image_size: model.image_size() };
-            Parameters::of(&first, |weights| network(weights, model), |_| true)?
+            Parameters::of(&FirstWeights { seed }, |weights| network(weights, model), |_| true)?
         };
         Ok(Self { config, parameters })
     }
