@@ -43,7 +43,7 @@ impl Progress for StopAt {
 pub(crate) fn run(folder: &Path) -> Result<()> {
     std::fs::create_dir_all(folder).map_err(|source| Error::io("create", folder, source))?;
     let raster_path = folder.join("scene.tif");
-    let scene = Scene::lakeland(Shape::new(1024, 1024), 13)?;
+    let scene = Scene::lakeland(Shape::new(1024, 1024), 15)?;
     write_raster(&raster_path, &scene.grid, &scene.pixels, Scene::BANDS, Some(0.0))?;
 
     // Near infrared, red, green; at 1.2 m instead of 1 m.

@@ -26,11 +26,11 @@ use geosam::{
 };
 use scene::{Landscape, ObjectKind, Scene, SceneConfig};
 
-/// What the demonstration is about: a block of rows, of which a click does not say whether the row or the block is meant.
-const KIND: ObjectKind = ObjectKind::SolarFarm;
-pub(crate) const LANDSCAPE: Landscape = Landscape::Solar;
+/// What the demonstration is about: trees, of which a click does not say whether the tree or the orchard is meant.
+const KIND: ObjectKind = ObjectKind::Crown;
+pub(crate) const LANDSCAPE: Landscape = Landscape::Orchards;
 /// Metres a pixel.
-pub(crate) const GSD: f32 = 0.5;
+pub(crate) const GSD: f32 = 0.4;
 /// Polygons to learn from.
 const POLYGONS: usize = 50;
 /// Pixels on a side of the scene that they are in.
@@ -41,6 +41,8 @@ const HELD_OUT: u64 = 12;
 const SEED: u64 = 2 << 40;
 /// Pieces of fewer pixels, left where a chip ends, are not asked for.
 const MIN_AREA: usize = 64;
+/// Least that the mean IoU of one click gains in the demonstration. Measured: 0.167.
+const LEAST_GAIN: f64 = 0.1;
 /// Steps between two lines of progress.
 const LOGGED: usize = 25;
 
@@ -67,7 +69,7 @@ fn run_with_arguments() -> Result<()> {
     let config = FineTuneConfig { steps: settings.steps, ..FineTuneConfig::default() };
     let [before, after] = tune(&checkpoint, &training, &held_out, config, &settings.out)?;
     // What an example claims, it checks.
-    assert!(settings != Settings::default() || after.click > before.click, "one click gains");
+    assert!(settings != Settings::default() || after.click >= before.click + LEAST_GAIN, "one click gains");
     Ok(())
 }
 

@@ -26,9 +26,9 @@ use scene::{Landscape, Object, ObjectKind, Scene, SceneConfig};
 /// A scene from which the model did not learn.
 const SEED: u64 = (1 << 40) + 3;
 
-/// Least IoU of each of the three masks, and least share of the large objects that are found without a prompt. Measured: 0.61,
-/// 0.79 and 0.75; 0.125 of the objects.
-const LEAST: (f64, f64) = (0.55, 0.1);
+/// Least IoU of each of the three masks, and least share of the large objects that are found without a prompt. Measured: 0.84,
+/// 0.78 and 0.76; 0.54 of the objects.
+const LEAST: (f64, f64) = (0.7, 0.45);
 
 fn main() -> Result<()> {
     run(Path::new("quickstart-output"))
@@ -66,13 +66,13 @@ pub(crate) fn run(folder: &Path) -> Result<()> {
     let engine = open_folder(&features, model.clone())?;
     let crs = &scene.grid.crs;
     let object = |wanted| scene.largest(|kind| kind == wanted).expect("the scene has one");
-    let (lake, roof, field) = (scene.pond(), object(ObjectKind::Roof), object(ObjectKind::Field));
-    let beside = scene.neighbour(field).expect("the scene has other objects");
-    let on_and_off = vec![scene.middle(field), scene.middle(beside)];
+    let (lake, roof, meadow) = (scene.pond(), object(ObjectKind::Roof), object(ObjectKind::Meadow));
+    let beside = scene.neighbour(meadow).expect("the scene has other objects");
+    let on_and_off = vec![scene.middle(meadow), scene.middle(beside)];
     let prompts: [(&str, &Object, PromptSet); 3] = [
         ("lake", lake, Points::foreground(vec![scene.middle(lake)], crs.clone())?.into()),
         ("roof", roof, scene.bbox(roof).into()),
-        ("field", field, Points::new(on_and_off, vec![Label::Foreground, Label::Background], crs.clone())?.into()),
+        ("meadow", meadow, Points::new(on_and_off, vec![Label::Foreground, Label::Background], crs.clone())?.into()),
     ];
     let mut polygons = MaskFeatures { crs: crs.clone(), features: Vec::new() };
     let (mut marks, mut masks) = (Vec::new(), Vec::new());

@@ -193,6 +193,7 @@ fn validate(model: &dyn Segmenter, side: usize, objects: usize) -> Result<(usize
         let areas = least..if least == 16_384 { usize::MAX } else { 4 * least };
         print_means(&format!("from {least} px"), &found, |(_, object)| areas.contains(&object.area));
     }
+    print_means("at least 400 px", &found, |(_, object)| object.area >= 400);
     for kind in found.iter().map(|(kind, _)| *kind).collect::<BTreeSet<_>>() {
         print_means(&format!("{kind:?}"), &found, |(of, _)| *of == kind);
     }

@@ -9,7 +9,7 @@
 //!
 //! A scene of 4096 × 4096 pixels is drawn (`--seed N`, `--side N`, `--gsd METRES`) and searched, with chips that overlap by half
 //! and side by side (`--tiling NAME`: only one of them; `--missed` lists what was not found); a model by a process of its own, from
-//! a GeoTIFF, so that its peak memory is the search's. `--points-per-side`, `--pred-iou-thresh` and
+//! a GeoTIFF, so that its peak memory is the search's. `--points-per-side`, `--box-nms-thresh`, `--pred-iou-thresh` and
 //! `--stability-score-thresh` are the search's. [`score`] says what is counted, [`oracle`] what its oracle knows.
 
 #![allow(missing_docs)]
@@ -57,6 +57,7 @@ fn main() -> Result<()> {
             "--seed" => config.seed = number()? as u64,
             "--side" => config.shape = Shape::square(number()? as usize),
             "--gsd" => config.gsd = Some(number()? as f32),
+            "--box-nms-thresh" => masks.box_nms_thresh = number()?,
             "--points-per-side" => masks.points_per_side = number()? as usize,
             "--pred-iou-thresh" => masks.pred_iou_thresh = Some(number()? as f32),
             "--stability-score-thresh" => masks.stability_score_thresh = number()? as f32,
@@ -86,6 +87,6 @@ fn main() -> Result<()> {
 
 fn usage(found: &str) -> Error {
     let expected = "--checkpoint FILE or --oracle; --seed N, --side N, --gsd METRES, --tiling overlapping|non-overlapping, \
-         --points-per-side N, --pred-iou-thresh SHARE, --stability-score-thresh SHARE, --missed";
+         --points-per-side N, --box-nms-thresh SHARE, --pred-iou-thresh SHARE, --stability-score-thresh SHARE, --missed";
     Error::invalid_argument("argument", expected, found)
 }

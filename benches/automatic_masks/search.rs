@@ -62,12 +62,13 @@ pub(crate) fn in_own_process(
         write_raster(&raster, &scene.grid, &scene.pixels, Scene::BANDS, None)?;
         let program = std::env::current_exe().map_err(|source| Error::io("find", "the bench", source))?;
         let points = config.points_per_side.to_string();
-        let thresholds = [config.pred_iou_thresh, Some(config.stability_score_thresh)]
-            .map(|threshold| threshold.map_or("default".to_string(), |share| share.to_string()));
+        let pred_iou_thresh = config.pred_iou_thresh.map_or("default".to_string(), |share| share.to_string());
+        let thresholds =
+            [config.box_nms_thresh, f64::from(config.stability_score_thresh)].map(|share| share.to_string());
         let mut job = Command::new(&program);
         job.arg("--search")
             .args([&raster, Path::new(name(tiling)), &out])
-            .arg(points)
+            .args([points, pred_iou_thresh])
             .args(thresholds)
             .args(checkpoint);
         let done = job.output();
@@ -95,13 +96,15 @@ pub(crate) fn in_own_process(
     found
 }
 
-/// Raster, tiling, where the masks go, points on a side, thresholds of the predicted IoU and of stability, and the checkpoint. Prints the side of a chip, points, most masks waiting, seconds, peak.
+/// Raster, tiling, where the masks go, points on a side, thresholds of the predicted IoU, of boxes and of
+/// stability, and the checkpoint. Prints the side of a chip, points, most masks waiting, seconds, peak.
 pub(crate) fn in_this_process(job: &[&str]) -> Result<()> {
-    let [raster, tiling, out, points, pred_iou_thresh, stability, checkpoint @ ..] = job else {
-        return Err(Error::invalid_argument("search", "at least six arguments", job.len()));
+    let [raster, tiling, out, points, pred_iou_thresh, nms, stability, checkpoint @ ..] = job else {
+        return Err(Error::invalid_argument("search", "at least seven arguments", job.len()));
     };
     let mut config = AutomaticMasksConfig { pred_iou_thresh: pred_iou_thresh.parse().ok(), ..Default::default() };
     config.points_per_side = points.parse().unwrap_or(config.points_per_side);
+    config.box_nms_thresh = nms.parse().unwrap_or(config.box_nms_thresh);
     config.stability_score_thresh = stability.parse().unwrap_or(config.stability_score_thresh);
     let options = ModelOptions::default();
     let model = match checkpoint {

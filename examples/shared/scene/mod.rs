@@ -36,6 +36,9 @@ use random::Random;
 use sensor::Sensor;
 use trees::Crown;
 
+/// Pixels between an object that is shown whole and the edge of the scene.
+const MARGIN: i64 = 4;
+
 /// What most of a scene shows.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Landscape {
@@ -130,10 +133,18 @@ impl Scene {
         Ok(Self { grid, pixels, objects })
     }
 
-    /// The largest object of the wanted kinds that half a chip of `geosam_nano` has room for.
+    /// Whether half a chip of `geosam_nano` has room for an object, and the scene shows all of it.
+    pub(crate) fn fits(&self, object: &Object) -> bool {
+        let (window, scene) = (object.window, self.grid.shape);
+        let is_small = window.shape.height.max(window.shape.width) <= 128;
+        let starts_inside = window.column >= MARGIN && window.row >= MARGIN;
+        let ends_inside = window.column_end() + MARGIN <= scene.width as i64;
+        is_small && starts_inside && ends_inside && window.row_end() + MARGIN <= scene.height as i64
+    }
+
+    /// The largest object of the wanted kinds that [fits](Self::fits).
     pub(crate) fn largest(&self, wanted: impl Fn(ObjectKind) -> bool) -> Option<&Object> {
-        let fits = |o: &&Object| wanted(o.kind) && o.window.shape.height.max(o.window.shape.width) <= 128;
-        self.objects.iter().filter(fits).max_by_key(|o| o.area)
+        self.objects.iter().filter(|o| wanted(o.kind) && self.fits(o)).max_by_key(|o| o.area)
     }
 
     /// The largest pond: there is one in every [`lakeland`](Self::lakeland).

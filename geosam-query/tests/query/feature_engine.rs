@@ -157,7 +157,7 @@ fn features_of_another_model_are_refused_at_once() {
     assert!(refuse(&|_| {}).is_ok());
     let error = refuse(&|model| model.spec.fingerprint = Some("beef".into())).unwrap_err();
     assert!(matches!(error, Error::ModelMismatch { .. }), "{error}");
-    assert!(error.to_string().contains("weights f00d") && error.to_string().contains("weights beef"), "{error}");
+    assert!(error.to_string().contains("encoder f00d") && error.to_string().contains("encoder beef"), "{error}");
     // Where a hash is missing, the checkpoint's name as Python knows it decides.
     assert!(refuse(&|model| model.spec.fingerprint = None).is_ok());
     let other_name = refuse(&|model| (model.spec.fingerprint, model.spec.model_id) = (None, "sam_l".into()));
