@@ -25,7 +25,7 @@ pub(crate) struct Parameters {
     /// How far the threshold of the logits moves up and down for that
     #[arg(long, value_name = "LOGIT", default_value_t = 1.0)]
     stability_score_offset: f32,
-    /// Of masks whose boxes have a larger IoU keep the best
+    /// Of masks that have a larger IoU, their boxes or themselves, keep the best
     #[arg(long, value_name = "IOU", default_value_t = 0.7)]
     box_nms_thresh: f64,
     /// Fill holes and drop islands of fewer pixels

@@ -75,7 +75,7 @@ pub(super) fn best_of_each_box(mut candidates: Vec<Candidate>, threshold: f64) -
     candidates.sort_by(|a, b| b.score.total_cmp(&a.score));
     let mut kept: Vec<Candidate> = Vec::new();
     for candidate in candidates {
-        if !kept.iter().any(|better| better.mask.is_same_box(&candidate.mask, threshold)) {
+        if !kept.iter().any(|better| better.mask.is_same(&candidate.mask, threshold)) {
             kept.push(candidate);
         }
     }

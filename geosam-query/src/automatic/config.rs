@@ -24,7 +24,7 @@ pub struct AutomaticMasksConfig {
     pub stability_score_thresh: f32,
     /// How far the threshold of the logits is moved up and down to measure stability, default 1.
     pub stability_score_offset: f32,
-    /// Of masks whose boxes have a larger IoU than this one is kept, default 0.7: the one with the largest predicted IoU,
+    /// Of masks that have a larger IoU than this, their boxes or themselves, one is kept, default 0.7: the one with the largest predicted IoU,
     /// but masks that lie whole in a chip come before those that were put together at chip borders. Other than in the official
     /// generators, masks that share less than half of the smaller one's pixels are both kept, as a road across a field.
     pub box_nms_thresh: f64,

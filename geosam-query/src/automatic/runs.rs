@@ -148,11 +148,20 @@ impl Runs {
         shared
     }
 
-    /// Whether the boxes of both have a larger IoU than `threshold`, and at least half of the smaller mask lies in the larger.
+    /// Whether the boxes of both have a larger IoU than `threshold`, and at least half of the smaller mask lies in the larger; or
+    /// the masks themselves have a larger IoU.
     ///
-    /// DIFFERENCE: the official generators look at boxes only, and lose a road that crosses a field from corner to corner.
-    pub(super) fn is_same_box(&self, other: &Self, threshold: f64) -> bool {
-        self.bounds.iou(&other.bounds) > threshold && 2 * self.shared(other) >= self.area.min(other.area)
+    /// DIFFERENCE: the official generators look at boxes only; they lose a road that crosses a field from corner to corner, and
+    /// keep a mask twice if a speck far away widens the box of one.
+    pub(super) fn is_same(&self, other: &Self, threshold: f64) -> bool {
+        let (smaller, larger) = (self.area.min(other.area), self.area.max(other.area));
+        let (is_same_box, may_be_same_mask) =
+            (self.bounds.iou(&other.bounds) > threshold, smaller as f64 > threshold * larger as f64);
+        if !is_same_box && !may_be_same_mask {
+            return false;
+        }
+        let shared = self.shared(other);
+        is_same_box && 2 * shared >= smaller || shared as f64 > threshold * (smaller + larger - shared) as f64
     }
 
     /// Intersection over union.
@@ -246,6 +255,9 @@ pub(super) mod tests {
         assert_eq!(drawn(&["#.."]).iou(&drawn(&["..#"])), 0.0);
         // A diagonal and what lies on either side of it have the same box.
         let (road, fields) = (drawn(&["#...", ".#..", "..#.", "...#"]), drawn(&[".###", "#.##", "##.#", "###."]));
-        assert!(!road.is_same_box(&fields, 0.7) && road.is_same_box(&drawn(&["#...", ".#..", "...#", "...#"]), 0.7));
+        assert!(!road.is_same(&fields, 0.7) && road.is_same(&drawn(&["#...", ".#..", "...#", "...#"]), 0.7));
+        // A speck far away.
+        let (field, speck) = (drawn(&["###.....", "###....."]), drawn(&["###.....", "###....#"]));
+        assert!(field.is_same(&speck, 0.7) && !field.is_same(&speck, 0.9));
     }
 }

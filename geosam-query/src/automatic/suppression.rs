@@ -89,10 +89,10 @@ impl Suppression {
         kept
     }
 
-    /// Whether `object` says no more than `better` does: their boxes are the same, or `object` is a piece of it, as far as
+    /// Whether `object` says no more than `better` does: they or their boxes are the same, or `object` is a piece of it, as far as
     /// the chips of `object` see it.
     fn is_same(&self, object: &Object, better: &Object) -> bool {
-        if object.mask.is_same_box(&better.mask, self.box_nms_thresh) {
+        if object.mask.is_same(&better.mask, self.box_nms_thresh) {
             return true;
         }
         let threshold = match object.seen {
