@@ -160,7 +160,7 @@ pub trait Segmenter: Send + Sync + std::fmt::Debug {
     fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>>;
 
     /// [`Segmenter::encode`] and [`Segmenter::open`] of one image, for features that nobody else wants: they need not leave
-    /// the model's device in between.
+    /// the model's device in between. Where that makes no difference it is [`encode_and_open`].
     ///
     /// # Errors
     /// As both.

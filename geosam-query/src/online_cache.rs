@@ -29,7 +29,8 @@ impl OnlineQueryCache {
         Self::with_max_bytes(0)
     }
 
-    /// A cache of as many chips as take `max_bytes` (14 MiB a chip of SAM, 27 of SAM 2, see [`PromptSession::size_in_bytes`]), the least recently
+    /// A cache of as many chips as take `max_bytes` (14 MiB a chip of SAM, 27 of SAM 2, see
+    /// [`PromptSession::size_in_bytes`](geosam_core::PromptSession::size_in_bytes)), the least recently
     /// used dropped, and at least one.
     #[must_use]
     pub fn with_max_bytes(max_bytes: usize) -> Self {
