@@ -109,8 +109,8 @@ impl Checkpoint {
 
     /// A hash of the weights that features depend on, in hexadecimal: the same for every container, layout and (where it
     /// holds the values exactly) dtype they come in, and whatever the prompt encoder and mask decoder are, so that a model
-    /// whose decoder was tuned opens the feature folders of the one before. Large tensors are sampled, so it costs milliseconds, not a pass
-    /// over the file.
+    /// whose decoder was tuned opens the feature folders of the one before. Large tensors are sampled, so it costs milliseconds,
+    /// not a pass over the file.
     ///
     /// # Errors
     /// [`Error::Io`], [`Error::InvalidFile`] if tensors cannot be read.

@@ -177,7 +177,8 @@ impl FineTune {
     }
 
     /// Writes [`FineTune::model`] in f32 as a safetensors file in the layout of the official checkpoints, which
-    /// [`crate::load_model`] opens. Feature folders of the model before are the model's, too. It has what answers clicks and boxes, and none of the tensors for other purposes.
+    /// [`crate::load_model`] opens. Feature folders of the model before are the model's, too. It has what answers
+    /// clicks and boxes, and none of the tensors for other purposes.
     ///
     /// # Errors
     /// [`Error::Io`] if the file cannot be written; what was there before is kept.

@@ -18,8 +18,8 @@ const PASSING: f32 = 0.3;
 const NECK: f32 = 0.12;
 
 /// Seeded, with the deviations that PyTorch gives new layers but for those above: norms that change nothing, no biases,
-/// frequencies of the positional code and embeddings of deviation 1, position tables and what stands for "no mask" and "no
-/// memory" of 0.02, every other matrix of 1 / √(3 · inputs).
+/// frequencies of the positional code and what has "embed" in its name (but for the patches) of deviation 1, position tables
+/// and what stands for "no mask" and "no memory" of 0.02, every other matrix of 1 / √(3 · inputs).
 #[derive(Clone, Copy, Debug)]
 pub(super) struct FirstWeights {
     pub(super) seed: u64,

@@ -1,8 +1,8 @@
 //! What an image encoder learns beside the answers to prompts: which places belong to the same object.
 //!
 //! A few prompts say little about an image; this says something about every place in it, so that an encoder that knows nothing
-//! learns edges and textures in a fraction of the steps. Source of the idea: affinities of "Learned Watershed" and "The Mutex
-//! Watershed" (<https://arxiv.org/abs/1904.12654>). The layers are left out of the trained model.
+//! learns edges and textures in a fraction of the steps. Source of the idea: the affinities of "The Mutex Watershed and its
+//! Objective" (<https://arxiv.org/abs/1904.12654>). The layers are left out of the trained model.
 
 use burn::tensor::activation::log_sigmoid;
 use burn::tensor::{DType, Tensor, TensorData};
@@ -26,7 +26,7 @@ const PAIRS: usize = DIRECTIONS.len() * DISTANCES.len();
 #[derive(Debug)]
 pub(super) struct Neighbours {
     embedding: Linear,
-    /// Of features twice and four times as fine; SAM 1 has none.
+    /// Of features four times and twice as fine; SAM 1 has none.
     high_res: Option<[Linear; 2]>,
 }
 
@@ -154,7 +154,7 @@ mod tests {
                 let of_pair = (pair..signs.len()).step_by(PAIRS);
                 of_pair.filter(|&at| signs[at] == wanted).map(|at| weights[at]).sum()
             };
-            // At three times the distance to the right all known neighbours are unknown; eight times is beyond the image.
+            // Places eight times as far away are beyond the image.
             for (sign, sum) in [(1.0, sum(1.0)), (-1.0, sum(-1.0))] {
                 let exists = (0..seen.len()).any(|place| signs[place * PAIRS + pair] == sign);
                 let expected = if exists { 0.5 / PAIRS as f32 } else { 0.0 };

@@ -72,8 +72,8 @@ impl Trainer {
     /// A network of random weights.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for a configuration that is no SAM, or for a number of steps or objects of zero; [`Error::Unsupported`] for MobileSAM, whose norms are
-    /// folded into its convolutions while it is loaded.
+    /// [`Error::InvalidArgument`] for a configuration that is no SAM, or for a number of steps or objects of zero;
+    /// [`Error::Unsupported`] for MobileSAM, whose norms are folded into its convolutions while it is loaded.
     pub fn new(config: TrainConfig) -> Result<Self> {
         config.model.validate()?;
         for (parameter, number) in [("steps", config.steps), ("objects", config.objects)] {
