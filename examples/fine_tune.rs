@@ -11,6 +11,8 @@
 //! Without `--raster` and `--polygons` it makes up the files of somebody who wants [`KIND`]: 50 of them outlined in one raster,
 //! and rasters of other places to compare with.
 
+#[path = "shared/program.rs"]
+mod program;
 #[path = "shared/scene/mod.rs"]
 pub(crate) mod scene;
 
@@ -47,13 +49,7 @@ const LEAST_GAIN: f64 = 0.1;
 const LOGGED: usize = 25;
 
 fn main() -> ExitCode {
-    match run_with_arguments() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program::exit(run_with_arguments())
 }
 
 fn run_with_arguments() -> Result<()> {

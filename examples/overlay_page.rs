@@ -8,6 +8,9 @@
 //! The first file says which rasters, where to click and what somebody who looked at the pictures thinks of them; places
 //! are columns and rows of the raster. `README.md` and the pictures appear in the last folder.
 
+#[path = "shared/program.rs"]
+mod program;
+
 use std::fmt::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -30,13 +33,7 @@ const MOST_SIDE: usize = 360;
 const COLUMNS: usize = 3;
 
 fn main() -> ExitCode {
-    match run_with_arguments() {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program::exit(run_with_arguments())
 }
 
 fn run_with_arguments() -> Result<()> {

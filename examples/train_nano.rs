@@ -10,6 +10,8 @@
 
 #[path = "shared/plot.rs"]
 mod plot;
+#[path = "shared/program.rs"]
+mod program;
 #[path = "shared/scene/mod.rs"]
 mod scene;
 
@@ -56,13 +58,7 @@ struct Settings {
 }
 
 fn main() -> ExitCode {
-    match settings().and_then(|settings| run(&settings)) {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error}");
-            ExitCode::FAILURE
-        }
-    }
+    program::exit(settings().and_then(|settings| run(&settings)))
 }
 
 /// From the command line.
@@ -98,9 +94,9 @@ fn run(settings: &Settings) -> Result<()> {
         return validate(&model, model.spec().image_size, settings.objects).map(|_| ());
     }
     let Settings { out, steps, seed, objects, .. } = settings;
-    std::fs::create_dir_all(out).map_err(|source| Error::io("create", out, source))?;
     let state = out.join("state.safetensors");
     let mut trainer = Trainer::new(TrainConfig { seed: *seed, ..TrainConfig::new(SamConfig::nano(), *steps) })?;
+    std::fs::create_dir_all(out).map_err(|source| Error::io("create", out, source))?;
     if state.is_file() {
         trainer.restore(&state)?;
     }

@@ -32,13 +32,12 @@ pub(crate) struct RasterArguments {
 impl RasterArguments {
     /// The first of the options that is given.
     pub(crate) fn given(&self) -> Option<&'static str> {
-        let options = [
+        first_given([
             (self.bands.is_some(), "--bands"),
             (self.res.is_some(), "--res"),
             (self.assume_crs.is_some(), "--assume-crs"),
             (self.resampling.is_some(), "--resampling"),
-        ];
-        options.into_iter().find(|(given, _)| *given).map(|(_, option)| option)
+        ])
     }
 
     /// Open the raster, in `crs` if one is given.
@@ -88,14 +87,13 @@ pub(crate) enum TilingChoice {
 impl GridArguments {
     /// The first of the options that is given.
     pub(crate) fn given(&self) -> Option<&'static str> {
-        let options = [
+        first_given([
             (self.chip_size.is_some(), "--chip-size"),
             (self.tiling.is_some(), "--tiling"),
             (self.stride.is_some(), "--stride"),
             (self.crs.is_some(), "--crs"),
             (self.extent.is_some(), "--extent"),
-        ];
-        options.into_iter().find(|(given, _)| *given).map(|(_, option)| option)
+        ])
     }
 
     /// The pixels of the raster to use.
@@ -130,6 +128,11 @@ impl GridArguments {
     }
 }
 
+/// The name of the first option that is given.
+fn first_given<const N: usize>(options: [(bool, &'static str); N]) -> Option<&'static str> {
+    options.into_iter().find(|(given, _)| *given).map(|(_, option)| option)
+}
+
 /// Refuses an option that says how a raster is read, where features are.
 pub(crate) fn refuse_with_folder(given: Option<&'static str>) -> Result<()> {
     let expected = "none about reading a raster with a feature folder, where that was settled when it was encoded";
@@ -150,8 +153,7 @@ pub(crate) struct RangeArguments {
 impl RangeArguments {
     /// The first of the options that is given.
     pub(crate) fn given(&self) -> Option<&'static str> {
-        let options = [(self.value_range.is_some(), "--value-range"), (self.percentiles.is_some(), "--percentiles")];
-        options.into_iter().find(|(given, _)| *given).map(|(_, option)| option)
+        first_given([(self.value_range.is_some(), "--value-range"), (self.percentiles.is_some(), "--percentiles")])
     }
 
     pub(crate) fn choice(&self, preprocess: Preprocess, settings: &LegacySettings) -> Result<ValueRangeChoice> {
