@@ -4,7 +4,8 @@
 //! make train-nano
 //! ```
 //!
-//! or with other settings `cargo run --release --features train --example train_nano -- --steps 20000 --out train-output`.
+//! or with other settings `cargo run --release --features train --example train_nano -- --steps 20000 --out train-output`: steps
+//! until the learning rate is zero, which begins again as often as `--cycles` says.
 //! Interrupted, it goes on from its last checkpoint. `--validate` trains nothing and asks the model that is in the box. Scenes of seeds from [`HELD_OUT`] on are never learned from; they say
 //! how well the model does.
 
@@ -49,7 +50,9 @@ const VALIDATED: usize = 500;
 /// What the command line asks for.
 struct Settings {
     out: PathBuf,
+    /// Of a cycle of the learning rate.
     steps: usize,
+    cycles: usize,
     seed: u64,
     /// Objects of held-out scenes that a validation asks for, at least.
     objects: usize,
@@ -63,19 +66,29 @@ fn main() -> ExitCode {
 
 /// From the command line.
 fn settings() -> Result<Settings> {
-    let mut settings =
-        Settings { out: PathBuf::from("train-output"), steps: 10_000, seed: 0, objects: 1000, validate: false };
+    let mut settings = Settings {
+        out: PathBuf::from("train-output"),
+        steps: 10_000,
+        cycles: 2,
+        seed: 0,
+        objects: 1000,
+        validate: false,
+    };
     let mut arguments = std::env::args().skip(1);
     while let Some(argument) = arguments.next() {
         let mut number = || arguments.next().and_then(|text| text.parse().ok()).ok_or_else(|| usage(&argument));
         match argument.as_str() {
             "--steps" => settings.steps = number()?,
+            "--cycles" => settings.cycles = number()?,
             "--seed" => settings.seed = number()? as u64,
             "--objects" => settings.objects = number()?,
             "--validate" => settings.validate = true,
             "--out" => settings.out = arguments.next().ok_or_else(|| usage(&argument))?.into(),
             _ => return Err(usage(&argument)),
         }
+    }
+    if settings.cycles == 0 {
+        return Err(Error::invalid_argument("cycles", "at least 1", 0));
     }
     // Scene seeds begin with this one's bits, and must stay below those that are held out.
     if settings.seed >= HELD_OUT >> SEED_BITS {
@@ -85,7 +98,11 @@ fn settings() -> Result<Settings> {
 }
 
 fn usage(argument: &str) -> Error {
-    Error::invalid_argument("argument", "--out FOLDER, --steps N, --seed N, --objects N or --validate", argument)
+    Error::invalid_argument(
+        "argument",
+        "--out FOLDER, --steps N, --cycles N, --seed N, --objects N or --validate",
+        argument,
+    )
 }
 
 fn run(settings: &Settings) -> Result<()> {
@@ -93,9 +110,10 @@ fn run(settings: &Settings) -> Result<()> {
         let model = load_nano(&ModelOptions::default())?;
         return validate(&model, model.spec().image_size, settings.objects).map(|_| ());
     }
-    let Settings { out, steps, seed, objects, .. } = settings;
+    let Settings { out, seed, objects, .. } = settings;
+    let steps = settings.steps.saturating_mul(settings.cycles);
     let state = out.join("state.safetensors");
-    let mut trainer = Trainer::new(TrainConfig { seed: *seed, ..TrainConfig::new(SamConfig::nano(), *steps) })?;
+    let mut trainer = Trainer::new(TrainConfig { seed: *seed, ..TrainConfig::new(SamConfig::nano(), settings.steps) })?;
     std::fs::create_dir_all(out).map_err(|source| Error::io("create", out, source))?;
     if state.is_file() {
         trainer.restore(&state)?;
@@ -108,7 +126,7 @@ fn run(settings: &Settings) -> Result<()> {
     let side = SamConfig::nano().image_size();
     std::thread::spawn(move || (first..).map(|seed| example(seed, side)).all(|scene| sender.send(scene).is_ok()));
     let mut rows = Vec::new();
-    while trainer.steps() < *steps {
+    while trainer.steps() < steps {
         let examples: Vec<_> = scenes.iter().take(IMAGES).collect::<Result<_>>()?;
         if examples.len() < IMAGES {
             return Err(Error::invalid_argument("scenes", "as many as a step needs", examples.len()));
@@ -124,11 +142,11 @@ fn run(settings: &Settings) -> Result<()> {
             writeln!(log, "{row}").map_err(|source| Error::io("write", out, source))?;
             rows.clear();
         }
-        if done.is_multiple_of(SAVED) || done == *steps {
+        if done.is_multiple_of(SAVED) || done == steps {
             trainer.save(&state)?;
             trainer.write_weights(&out.join("geosam_nano.safetensors"))?;
         }
-        if done.is_multiple_of(VALIDATED) || done == *steps {
+        if done.is_multiple_of(VALIDATED) || done == steps {
             let (objects, means) = validate(&trainer.model()?, side, *objects)?;
             let header = "step,objects,click,best_of_three,box,five_clicks,score_error";
             let mut log = log_file(&out.join(VALIDATIONS), header, done)?;
@@ -208,10 +226,11 @@ fn print_means(
     let mean = |of: fn(&ObjectIou) -> f64| wanted.iter().map(|object| of(object)).sum::<f64>() / wanted.len() as f64;
     let means = [mean(|o| o.click), mean(|o| o.best_of_three), mean(|o| o.bbox), mean(|o| o.clicks)];
     let [click, best, bbox, clicks] = means;
+    let resolution = mean(|o| o.resolution);
     let off = mean(|o| (o.score - o.click).abs());
     println!(
         "{name:>15}: {:>4} objects, mean IoU one click {click:.3}, best of three {best:.3}, box {bbox:.3}, \
-         five clicks {clicks:.3}; predicted IoU off by {off:.3}",
+         five clicks {clicks:.3}; predicted IoU off by {off:.3}; the logits' resolution allows {resolution:.3}",
         wanted.len()
     );
     [click, best, bbox, clicks, off]
@@ -237,7 +256,7 @@ fn plot(settings: &Settings) -> Result<()> {
             curve("held out, five clicks", &validations, 5),
         ],
     };
-    write_panels(&settings.out.join("curves.png"), &[loss, iou], settings.steps as f64)
+    write_panels(&settings.out.join("curves.png"), &[loss, iou], settings.steps.saturating_mul(settings.cycles) as f64)
 }
 
 /// The numbers of a log, row by row.

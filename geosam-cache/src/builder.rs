@@ -41,9 +41,13 @@ pub struct FeatureCacheConfig {
     /// [`ModelType::feature_bytes`]: geosam_core::ModelType::feature_bytes
     pub max_memory: usize,
     /// Most chips that are encoded in one call; fewer if no more have been read, or if the model's device turns out not to
-    /// hold so many. By default as many as the model asks for ([`Segmenter::batch`]: 1 on a CPU), within a third of
-    /// `max_memory`, so that others are read and written meanwhile: a GPU may want more than the default.
+    /// hold so many. By default as many as the model asks for ([`Segmenter::batch`]: 1 on a CPU), as long as what is being
+    /// encoded is within a third of `max_memory`, so that others are read and written meanwhile: a GPU may want more than
+    /// the default.
     pub batch_size: Option<usize>,
+    /// Threads that encode, a batch each. By default one if the model asks for one chip at a time, else two: while the
+    /// features of a batch are copied from the device, it computes the next.
+    pub encoders: Option<usize>,
     /// Threads that read, each with a handle of its own on the raster: what neighbouring chips share, each decodes or warps
     /// again. By default one if the model asks for one chip at a time, as it does where it needs every core itself; else a
     /// quarter of the cores, at most 8.
@@ -71,6 +75,7 @@ impl Default for FeatureCacheConfig {
             value_range: ValueRangeChoice::default(),
             max_memory: Self::DEFAULT_MAX_MEMORY,
             batch_size: None,
+            encoders: None,
             readers: None,
             writers: None,
             precision: FeaturePrecision::default(),
@@ -84,8 +89,8 @@ impl Default for FeatureCacheConfig {
 /// Chips without a valid pixel are left out. Which pixels are valid, the raster says: zero is a value like any other unless
 /// it is the no-data value.
 ///
-/// Chips are read ahead and written behind on threads of their own while the calling thread encodes, within
-/// [`FeatureCacheConfig::max_memory`]. They are encoded in row-major order. What is done stays done: the manifest is
+/// Chips are read ahead and written behind on threads of their own while the calling thread encodes, alone or with others, within
+/// [`FeatureCacheConfig::max_memory`]. They are taken in row-major order. What is done stays done: the manifest is
 /// brought up to date as the work proceeds, and at its end, after an error and after a cancellation too. The next run with
 /// the same settings continues there.
 #[derive(Debug)]
@@ -132,7 +137,7 @@ pub struct StageTimings {
     pub read: Duration,
     /// Making images of three bytes a pixel of them.
     pub prepare: Duration,
-    /// In the model, its own resizing included.
+    /// In which the model was at work, its own resizing included; not added up.
     pub encode: Duration,
     /// Writing chips and manifests until they are on disk.
     pub write: Duration,
@@ -176,8 +181,9 @@ impl FeatureCacheBuilder {
     /// `max_memory` that is too small, naming the least; see [`FeatureFolder::create`] for folders that exist. In every case
     /// the folder holds what was finished.
     pub fn build(&self, progress: &dyn Progress) -> Result<BuildReport> {
-        let FeatureCacheConfig { batch_size, readers, writers, .. } = self.config;
-        for (what, number) in [("batch size", batch_size), ("readers", readers), ("writers", writers)] {
+        let FeatureCacheConfig { batch_size, encoders, readers, writers, .. } = self.config;
+        let numbers = [("batch size", batch_size), ("encoders", encoders), ("readers", readers), ("writers", writers)];
+        for (what, number) in numbers {
             if number == Some(0) {
                 return Err(Error::invalid_argument(what, "at least 1", 0));
             }
@@ -185,12 +191,15 @@ impl FeatureCacheBuilder {
         let start = Instant::now();
         let sampler = self.sampler()?;
         let bytes_per_chip = image_bytes(sampler.window(0).shape) + self.segmenter.spec().feature_bytes();
+        let takes_one = self.segmenter.batch() == 1;
+        let encoders = encoders.unwrap_or(if takes_one { 1 } else { 2 });
         let batch_size = batch_size.unwrap_or_else(|| {
             let third = self.config.max_memory / bytes_per_chip / 3;
-            self.segmenter.batch().min(third).max(1)
+            self.segmenter.batch().min(third / encoders).max(1)
         });
-        let readers = readers.unwrap_or_else(|| self.default_readers());
-        let budget = ChipBudget::new(self.config.max_memory, bytes_per_chip, batch_size)?;
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        let readers = readers.unwrap_or(if takes_one { 1 } else { (cores / 4).clamp(1, 8) });
+        let budget = ChipBudget::new(self.config.max_memory, bytes_per_chip, batch_size.saturating_mul(encoders))?;
         let settings = self.settings()?;
         let statistics = start.elapsed();
         let range = settings.value_range.clone();
@@ -208,6 +217,7 @@ impl FeatureCacheBuilder {
             range: &range,
             budget: &budget,
             batch_size,
+            encoders,
             readers,
             writers: writers.unwrap_or(readers.max(2)),
             progress,
@@ -215,14 +225,6 @@ impl FeatureCacheBuilder {
             statistics,
         }
         .run()
-    }
-
-    fn default_readers(&self) -> usize {
-        if self.segmenter.batch() == 1 {
-            return 1;
-        }
-        let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        (cores / 4).clamp(1, 8)
     }
 
     fn layout(&self) -> Result<(Window, Shape, Shape)> {

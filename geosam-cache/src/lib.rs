@@ -7,6 +7,7 @@
 
 mod builder;
 mod chip_file;
+mod encoding;
 mod existing;
 mod folder;
 mod geoparquet;

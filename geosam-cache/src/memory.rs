@@ -30,15 +30,15 @@ struct State {
 
 impl ChipBudget {
     /// # Errors
-    /// [`Error::InvalidArgument`] if a chip that is read, `batch_size` that are encoded and one that is written exceed
+    /// [`Error::InvalidArgument`] if a chip that is read, `encoding` that are encoded and one that is written exceed
     /// `max_bytes` together.
-    pub(crate) fn new(max_bytes: usize, bytes_per_chip: usize, batch_size: usize) -> Result<Self> {
-        let least = bytes_per_chip.saturating_mul(batch_size.saturating_add(2));
+    pub(crate) fn new(max_bytes: usize, bytes_per_chip: usize, encoding: usize) -> Result<Self> {
+        let least = bytes_per_chip.saturating_mul(encoding.saturating_add(2));
         if max_bytes < least {
             let expected = format!(
-                "at least {}, for {} chips of {}: one being read, {batch_size} being encoded and one being written",
+                "at least {}, for {} chips of {}: one being read, {encoding} being encoded and one being written",
                 size(least),
-                batch_size.saturating_add(2),
+                encoding.saturating_add(2),
                 size(bytes_per_chip)
             );
             return Err(Error::invalid_argument("max memory", expected, format_args!("{max_bytes} bytes")));

@@ -2,27 +2,21 @@
 
 use std::collections::HashSet;
 use std::sync::Mutex;
-use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
+use std::sync::mpsc::channel;
 use std::time::{Duration, Instant};
 
-use geosam_core::{
-    ChipRecord, ChipSource, EncodedImageFeatures, Error, FeatureStore, GridGeoSampler, ModelImage, Progress, Result,
-    Segmenter, ValueRange,
-};
+use geosam_core::{ChipSource, Error, FeatureStore, GridGeoSampler, Progress, Result, Segmenter, ValueRange};
 
 use crate::builder::{BuildReport, StageTimings};
+use crate::encoding::{Encoding, End, Event};
 use crate::folder::FeatureFolder;
-use crate::memory::{ChipBudget, image_bytes};
-use crate::read_ahead::{Chip, InOrder, Read, ReadAhead};
-use crate::stopwatch::Stopwatch;
-use crate::write_behind::{Encoded, WriteBehind};
+use crate::memory::ChipBudget;
+use crate::read_ahead::{InOrder, ReadAhead};
+use crate::write_behind::WriteBehind;
 
-/// How often a caller that waits for a slow read is asked whether to go on.
-const CANCEL_INTERVAL: Duration = Duration::from_millis(100);
-
-/// One build. Readers and writers have threads of their own; the encoder runs on the calling thread, the only one that
-/// talks to `progress`. Whoever fails closes the budget, and readers and encoder stop when they see it. What is encoded is
-/// still written, unless it is a writer that failed.
+/// One build. Readers and writers have threads of their own; the calling thread encodes, perhaps with others, and is the only
+/// one that talks to `progress`. Whoever fails closes the budget, and readers and encoders stop when they see it. What is
+/// encoded is still written, unless it is a writer that failed.
 pub(crate) struct Pipeline<'a> {
     pub(crate) source: &'a dyn ChipSource,
     pub(crate) segmenter: &'a dyn Segmenter,
@@ -32,6 +26,8 @@ pub(crate) struct Pipeline<'a> {
     pub(crate) budget: &'a ChipBudget,
     /// Chips that are encoded at once, as long as the model's device holds them.
     pub(crate) batch_size: usize,
+    /// Threads that encode.
+    pub(crate) encoders: usize,
     /// Threads that read.
     pub(crate) readers: usize,
     /// Threads that write.
@@ -42,24 +38,33 @@ pub(crate) struct Pipeline<'a> {
     pub(crate) statistics: Duration,
 }
 
-/// How far the encoder has come.
-#[derive(Default)]
-struct Encoding {
+/// How far the encoders have come.
+struct Counts<'a> {
+    progress: &'a dyn Progress,
+    total: usize,
     resumed: usize,
-    handed_over: usize,
+    encoded: usize,
     skipped: usize,
-    /// [`Pipeline::batch_size`], or what was left of it when the device's memory ran out.
-    batch_size: usize,
-    encoding: Stopwatch,
 }
 
-/// Why the encoder stopped, other than by an error.
-#[derive(PartialEq, Eq)]
-enum End {
-    Finished,
-    Cancelled,
-    /// Another stage failed.
-    Stopped,
+impl Counts<'_> {
+    /// Count what happened and tell the caller.
+    fn report(&mut self, event: Event) {
+        match event {
+            Event::Encoded(id) => {
+                self.encoded += 1;
+                let done = self.resumed + self.skipped + self.encoded;
+                // 100 is for when everything is on disk.
+                self.progress.set_progress((100.0 * done as f64 / self.total as f64).min(99.0));
+                self.progress.push_info(&format!("encoded {id}"));
+            }
+            Event::Skipped(id) => {
+                self.skipped += 1;
+                self.progress.push_info(&format!("skipped {id}: it holds no valid pixel"));
+            }
+            Event::Halved(message) => self.progress.push_info(&message),
+        }
+    }
 }
 
 impl Pipeline<'_> {
@@ -69,29 +74,49 @@ impl Pipeline<'_> {
         let is_missing = |id: &str| !kept.contains(id);
         let readers = ReadAhead::new(self.source, self.sampler, self.range, self.budget, is_missing);
         let writers = WriteBehind::new(self.folder, self.budget);
-        let mut encoder = Encoding { resumed: kept.len(), batch_size: self.batch_size, ..Encoding::default() };
+        let (to_encoders, from_readers) = channel();
+        let encoders =
+            Encoding::new(self.segmenter, self.budget, self.progress, InOrder::new(from_readers), self.batch_size);
+        let (progress, total) = (self.progress, self.sampler.len());
+        let mut counts = Counts { progress, total, resumed: kept.len(), encoded: 0, skipped: 0 };
 
         let end = {
-            let (to_encoder, from_readers) = channel();
-            let (to_writers, from_encoder) = channel();
-            let from_encoder = Mutex::new(from_encoder);
-            let (readers, writers, from_encoder) = (&readers, &writers, &from_encoder);
+            let (to_writers, from_encoders) = channel();
+            let from_encoders = Mutex::new(from_encoders);
+            let (to_caller, events) = channel();
+            let (readers, encoders, writers, from_encoders) = (&readers, &encoders, &writers, &from_encoders);
             std::thread::scope(|scope| {
                 let _guard = self.budget.close_on_panic();
                 for _ in 0..self.readers {
-                    let to_encoder = to_encoder.clone();
-                    scope.spawn(move || readers.run(to_encoder));
+                    let to_encoders = to_encoders.clone();
+                    scope.spawn(move || readers.run(to_encoders));
                 }
-                drop(to_encoder);
+                drop(to_encoders);
                 for _ in 0..self.writers {
-                    scope.spawn(move || writers.run(from_encoder));
+                    scope.spawn(move || writers.run(from_encoders));
                 }
-                let end = self.encode(InOrder::new(from_readers), to_writers, &mut encoder);
-                self.budget.close();
-                end.unwrap_or_else(|error| {
+                for _ in 1..self.encoders {
+                    let (to_writers, to_caller) = (to_writers.clone(), to_caller.clone());
+                    scope.spawn(move || {
+                        let _guard = self.budget.close_on_panic();
+                        // Nobody hears of it any more if the caller has panicked.
+                        let end = encoders.run(to_writers, |event| _ = to_caller.send(event));
+                        end.map_or_else(|error| self.budget.fail(error), drop);
+                    });
+                }
+                drop(to_caller);
+                let end = encoders.run(to_writers, |event| {
+                    events.try_iter().for_each(|event| counts.report(event));
+                    counts.report(event);
+                });
+                let end = end.unwrap_or_else(|error| {
                     self.budget.fail(error);
                     End::Stopped
-                })
+                });
+                // Until the others have finished, too.
+                events.iter().for_each(|event| counts.report(event));
+                self.budget.close();
+                end
             })
         };
 
@@ -104,7 +129,7 @@ impl Pipeline<'_> {
             return Err(error);
         }
         committed?;
-        let done = kept.len() + encoder.skipped + written.chips;
+        let done = kept.len() + counts.skipped + written.chips;
         if end == End::Cancelled {
             return Err(Error::Cancelled { done, total: self.sampler.len() });
         }
@@ -121,7 +146,7 @@ impl Pipeline<'_> {
             manifest_path: self.folder.manifest_path().to_path_buf(),
             chips: self.sampler.len(),
             written: written.chips,
-            skipped: encoder.skipped,
+            skipped: counts.skipped,
             resumed: kept.len(),
             bytes: written.bytes,
             timings: StageTimings {
@@ -129,111 +154,9 @@ impl Pipeline<'_> {
                 statistics: self.statistics,
                 read: readers.reading.total(),
                 prepare: readers.preparing.total(),
-                encode: encoder.encoding.total(),
+                encode: encoders.encoding.total(),
                 write,
             },
         })
     }
-
-    /// Encode what is read and hand it to the writers.
-    #[allow(clippy::needless_pass_by_value)] // dropping its end of a channel is how a stage says that it has stopped
-    fn encode<'b>(
-        &self,
-        mut from_readers: InOrder<'b>,
-        to_writers: Sender<Encoded<'b>>,
-        counts: &mut Encoding,
-    ) -> Result<End> {
-        let total = self.sampler.len() as f64;
-        loop {
-            let batch = match self.next_batch(&mut from_readers, counts) {
-                Batch::Chips(batch) => batch,
-                Batch::End(end) => return Ok(end),
-            };
-            let mut images = Vec::with_capacity(batch.len());
-            let mut places = Vec::with_capacity(batch.len());
-            for Chip { id, grid, source_path, image, permit } in batch {
-                images.push(image);
-                places.push((id, grid, source_path, permit));
-            }
-            let encoded = self.features_of(&images, counts)?;
-            drop(images);
-            for ((chip_id, grid, source_path, permit), features) in places.into_iter().zip(encoded) {
-                self.budget.chip_took(image_bytes(grid.shape) + features.size_in_bytes());
-                let record = ChipRecord {
-                    chip_id,
-                    grid,
-                    dst_shape: features.dst_shape,
-                    source_path,
-                    model_type: features.model_type,
-                    checkpoint_path: features.checkpoint_path.clone(),
-                    fingerprint: self.segmenter.spec().fingerprint.clone(),
-                };
-                let message = format!("encoded {}", record.chip_id);
-                if to_writers.send(Encoded { record, features, permit }).is_err() {
-                    return Ok(End::Stopped);
-                }
-                counts.handed_over += 1;
-                let done = counts.resumed + counts.skipped + counts.handed_over;
-                // 100 is for when everything is on disk.
-                self.progress.set_progress((100.0 * done as f64 / total).min(99.0));
-                self.progress.push_info(&message);
-            }
-        }
-    }
-
-    /// Features of images, as many at once as the device holds: when they are too many, half as many from then on.
-    fn features_of(&self, images: &[ModelImage], counts: &mut Encoding) -> Result<Vec<EncodedImageFeatures>> {
-        let mut encoded = Vec::with_capacity(images.len());
-        while encoded.len() < images.len() {
-            let left = &images[encoded.len()..];
-            let together = &left[..counts.batch_size.min(left.len())];
-            match counts.encoding.time(|| self.segmenter.encode(together)) {
-                Err(Error::TooLarge { .. }) if together.len() > 1 => {
-                    counts.batch_size = together.len() / 2;
-                    let message =
-                        format!("{} chips at once are too many; {} from now on", together.len(), counts.batch_size);
-                    self.progress.push_info(&message);
-                }
-                result => {
-                    let features = result?;
-                    if features.len() != together.len() {
-                        let expected = format!("features of {} chips from the segmenter", together.len());
-                        return Err(Error::invalid_argument("segmenter", expected, features.len()));
-                    }
-                    encoded.extend(features);
-                }
-            }
-        }
-        Ok(encoded)
-    }
-
-    /// Wait for a chip, and for those that follow at once, up to the batch size: a GPU takes as long for half a batch.
-    fn next_batch<'b>(&self, from_readers: &mut InOrder<'b>, counts: &mut Encoding) -> Batch<'b> {
-        let mut batch = Vec::new();
-        while batch.len() < counts.batch_size {
-            if self.progress.is_canceled() {
-                return Batch::End(End::Cancelled);
-            }
-            if self.budget.is_closed() {
-                return Batch::End(End::Stopped);
-            }
-            match from_readers.recv_timeout(CANCEL_INTERVAL) {
-                Ok(Read::Chip(chip)) => batch.push(chip),
-                Ok(Read::Empty { id }) => {
-                    counts.skipped += 1;
-                    self.progress.push_info(&format!("skipped {id}: it holds no valid pixel"));
-                }
-                Err(_) if !batch.is_empty() => break,
-                Err(RecvTimeoutError::Timeout) => {}
-                Err(RecvTimeoutError::Disconnected) if self.budget.is_closed() => return Batch::End(End::Stopped),
-                Err(RecvTimeoutError::Disconnected) => return Batch::End(End::Finished),
-            }
-        }
-        Batch::Chips(batch)
-    }
-}
-
-enum Batch<'b> {
-    Chips(Vec<Chip<'b>>),
-    End(End),
 }

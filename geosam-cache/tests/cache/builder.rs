@@ -232,6 +232,7 @@ fn unusable_grids_are_refused_before_anything_is_written() {
     assert!(matches!(refuse(gaps), Error::InvalidArgument { .. }));
     for nothing in [
         FeatureCacheConfig { batch_size: Some(0), ..Default::default() },
+        FeatureCacheConfig { encoders: Some(0), ..Default::default() },
         FeatureCacheConfig { readers: Some(0), ..Default::default() },
         FeatureCacheConfig { writers: Some(0), ..Default::default() },
     ] {

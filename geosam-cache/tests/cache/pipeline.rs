@@ -2,14 +2,15 @@
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Condvar, Mutex};
+use std::thread::ThreadId;
 use std::time::Duration;
 
 use geosam_cache::{BuildReport, FeatureCacheBuilder, FeatureCacheConfig, FeatureFolder, describe_feature_source};
 use geosam_core::{
     BoundingBox, ChipSource, Crs, CrsDescription, CrsTransform, EncodedImageFeatures, Error, FeaturePayload,
-    FeatureStore, FeatureTensor, GeoGrid, ModelImage, ModelSpec, NoProgress, PromptSession, RasterSample, Result,
-    SameCrsOnly, Segmenter, Shape, Tiling, ValueRange, ValueRangeChoice, Window, WorldPoint, encode_and_open,
+    FeatureStore, FeatureTensor, GeoGrid, ModelImage, ModelSpec, NoProgress, Progress, PromptSession, RasterSample,
+    Result, SameCrsOnly, Segmenter, Shape, Tiling, ValueRange, ValueRangeChoice, Window, WorldPoint, encode_and_open,
 };
 
 use crate::support::{CancelAfter, FakeModel, FakeRaster, IMAGE_SIZE, builder_with, names};
@@ -238,6 +239,96 @@ fn chips_are_encoded_and_listed_in_the_order_of_the_windows() {
     }
 }
 
+/// A model of which each call waits, up to ten seconds, until two have been under way at once.
+#[derive(Debug)]
+struct Together {
+    model: FakeModel,
+    inside: Mutex<[usize; 2]>,
+    changed: Condvar,
+}
+
+impl Segmenter for Together {
+    fn spec(&self) -> &ModelSpec {
+        self.model.spec()
+    }
+
+    fn encode(&self, images: &[ModelImage]) -> Result<Vec<EncodedImageFeatures>> {
+        let mut state = self.inside.lock().unwrap();
+        state[0] += 1;
+        state[1] = state[1].max(state[0]);
+        self.changed.notify_all();
+        let alone = |[_, most]: &mut [usize; 2]| *most < 2;
+        drop(self.changed.wait_timeout_while(state, Duration::from_secs(10), alone).unwrap());
+        let features = self.model.encode(images);
+        self.inside.lock().unwrap()[0] -= 1;
+        features
+    }
+
+    fn batch(&self) -> usize {
+        4
+    }
+
+    fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
+        self.model.open(features)
+    }
+
+    fn open_image(&self, image: &ModelImage) -> Result<Box<dyn PromptSession>> {
+        encode_and_open(self, image)
+    }
+}
+
+/// Notes what it is told, and by whom.
+#[derive(Debug, Default)]
+struct Notes(Mutex<Vec<(ThreadId, f64)>>);
+
+impl Progress for Notes {
+    fn set_progress(&self, percent: f64) {
+        self.0.lock().unwrap().push((std::thread::current().id(), percent));
+    }
+
+    fn push_info(&self, _message: &str) {}
+
+    fn is_canceled(&self) -> bool {
+        false
+    }
+}
+
+#[test]
+fn a_model_that_takes_several_chips_has_two_batches_under_way_and_the_folder_is_the_same() {
+    let build = |folder: &Path, encoders| {
+        let (inside, changed) = Default::default();
+        let model = Arc::new(Together { model: FakeModel::new(), inside, changed });
+        let raster = Watch::new(folder, 0, 0);
+        let config = FeatureCacheConfig {
+            chip: Some(CHIP),
+            tiling: Tiling::Stride(Shape::new(CHIP.height, 1)),
+            encoders,
+            ..FeatureCacheConfig::default()
+        };
+        let progress = Notes::default();
+        let report = FeatureCacheBuilder::new(raster, model.clone(), Arc::new(SameCrsOnly), folder, config)
+            .build(&progress)
+            .unwrap();
+        assert_eq!((report.written, report.skipped), (CHIPS, 0));
+        assert!(report.timings.encode < report.timings.wall);
+        let notes = progress.0.into_inner().unwrap();
+        assert!(notes.iter().all(|(thread, _)| *thread == std::thread::current().id()));
+        assert!(notes.is_sorted_by(|a, b| a.1 <= b.1) && notes.len() == CHIPS + 1, "{notes:?}");
+        let most = model.inside.lock().unwrap()[1];
+        (most, FeatureFolder::open(folder).unwrap())
+    };
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let (most, two) = build(folders[0].path(), None);
+    assert_eq!(most, 2);
+    let (most, three) = build(folders[1].path(), Some(3));
+    assert!((2..=3).contains(&most), "{most}");
+    assert_eq!(two.chips().unwrap().len(), CHIPS);
+    assert_eq!(two.chips().unwrap(), three.chips().unwrap());
+    for chip in two.chips().unwrap() {
+        assert_eq!(two.get(&chip.chip_id).unwrap(), three.get(&chip.chip_id).unwrap());
+    }
+}
+
 /// A CRS database that fails in the middle of a run, where only writers ask it.
 #[derive(Debug)]
 struct FailingCrs {
@@ -266,15 +357,19 @@ impl CrsTransform for FailingCrs {
     }
 }
 
-/// Encode ten chips into `folder`, stopped by what is named; several readers for "one of several readers".
+/// Encode ten chips into `folder`, stopped by what is named; with several readers or encoders if it is one of them.
 fn build_stopped_by(what: &str, folder: &Path) -> Result<BuildReport> {
     let fail_at = |who: &str, number| (what == who).then_some(number);
-    let several = what == "one of several readers";
-    let raster = FakeRaster { fail_at: (several || what == "reader").then_some(4), ..FakeRaster::new(8, 44) };
-    let model = FakeModel { fail_at: fail_at("encoder", 4), ..FakeModel::new() };
+    let [readers, encoders] = ["readers", "encoders"].map(|who| what == format!("one of several {who}"));
+    let raster = FakeRaster { fail_at: (readers || what == "reader").then_some(4), ..FakeRaster::new(8, 44) };
+    let model = FakeModel { fail_at: (encoders || what == "encoder").then_some(4), ..FakeModel::new() };
     let crs = FailingCrs { asked: AtomicUsize::new(0), fail_at: fail_at("writer", 5) };
     let progress = CancelAfter::new(fail_at("caller", 4).unwrap_or(usize::MAX));
-    let config = FeatureCacheConfig { readers: several.then_some(3), ..FeatureCacheConfig::default() };
+    let config = FeatureCacheConfig {
+        readers: readers.then_some(3),
+        encoders: encoders.then_some(3),
+        ..FeatureCacheConfig::default()
+    };
     FeatureCacheBuilder::new(Arc::new(raster), Arc::new(model), Arc::new(crs), folder, config).build(&progress)
 }
 
@@ -288,6 +383,7 @@ fn a_run_that_stops_in_any_stage_says_why_and_is_continued() {
         ("reader", "truncated"),
         ("one of several readers", "truncated"),
         ("encoder", "this chip"),
+        ("one of several encoders", "this chip"),
         ("writer", "database is gone"),
         ("caller", "cancelled"),
     ];
@@ -304,6 +400,8 @@ fn a_run_that_stops_in_any_stage_says_why_and_is_continued() {
             "reader" => 0..=4,
             // Two others may have gone ahead, to windows before the one that failed.
             "one of several readers" => 0..=6,
+            // Nor do the others stop in the middle of a chip.
+            "one of several encoders" => 4..=9,
             "writer" => 1..=9,
             _ => 4..=4,
         };
@@ -402,7 +500,8 @@ fn batches_are_halved_until_the_device_holds_them() {
     let build = |holds, folder: &Path| {
         let model = Arc::new(OutOfMemory { model: FakeModel::new(), holds, asked: Mutex::default() });
         let raster = Arc::new(FakeRaster::new(20, 20));
-        let config = FeatureCacheConfig { chip: Some(Shape::square(8)), ..FeatureCacheConfig::default() };
+        let config =
+            FeatureCacheConfig { chip: Some(Shape::square(8)), encoders: Some(1), ..FeatureCacheConfig::default() };
         let builder = FeatureCacheBuilder::new(raster, model.clone(), Arc::new(SameCrsOnly), folder, config);
         let report = builder.build(&NoProgress);
         (report, std::mem::take(&mut *model.asked.lock().unwrap()))

@@ -33,6 +33,8 @@ use crate::weights::{self, TensorSource};
 /// Bytes of a GPU's memory that an image takes for each value of the encoder's widest layer: that layer in f32 and in the
 /// types of products, queries and keys with positions folded in, a perceptron's hidden layer. Counted on paper, not measured.
 const BYTES_PER_VALUE: u64 = 100;
+/// Batches under way at once: one is computed while the features of another are copied back.
+const BATCHES: u64 = 2;
 /// Images of a batch, at most: a few of them occupy any GPU, and each waits for its batch.
 const MAX_BATCH: u64 = 16;
 
@@ -120,7 +122,7 @@ impl Sam {
         };
         decoder.gpu = gpu;
         let bytes = BYTES_PER_VALUE * config.image_encoder.most_values() as u64;
-        let batch = device.free_memory().map_or(1, |free| (free / bytes).clamp(1, MAX_BATCH));
+        let batch = device.free_memory().map_or(1, |free| (free / BATCHES / bytes).clamp(1, MAX_BATCH));
         let (batch, decoder) = (batch as usize, Arc::new(decoder));
         let features = [config.prompt_embed_dim(), spec.image_size / spec.model_type.patch_size()];
         Ok(Self { spec, device, batch, features, image_encoder, decoder })

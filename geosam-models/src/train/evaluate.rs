@@ -5,6 +5,9 @@ use geosam_core::{
 };
 
 use super::clicks::{bounds, correction, innermost};
+use super::lesson::shares;
+use crate::postprocess::masks_at_source;
+use crate::preprocess::Letterbox;
 
 /// Clicks of [`ObjectIou::clicks`].
 const CLICKS: usize = 5;
@@ -18,8 +21,11 @@ pub struct ObjectIou {
     pub best_of_three: f64,
     /// Its bounding box.
     pub bbox: f64,
-    /// Five clicks: that one, and four, each in the middle of the thickest part that was still wrong.
+    /// Five clicks: that one, and four, each in the middle of the thickest part that was still wrong, and with the mask so
+    /// far as a prompt, as in SAM's training (<https://arxiv.org/abs/2304.02643>, appendix A).
     pub clicks: f64,
+    /// What no answer is much better than: the mask of logits that know the object, each how much of its square it covers.
+    pub resolution: f64,
     /// The IoU that the model predicted for the first answer.
     pub score: f64,
     /// Pixels of the object.
@@ -49,6 +55,7 @@ pub fn evaluate(model: &dyn Segmenter, image: &ModelImage, masks: &Masks) -> Res
     let boxed = session.predict(&boxes, PredictOptions::default())?;
     let corrected = after_corrections(&*session, &mut prompts, &objects, shape)?;
 
+    let letterbox = Letterbox::new(shape, model.spec().image_size);
     let mut results = Vec::with_capacity(objects.len());
     for (index, truth) in objects.into_iter().enumerate() {
         let first = |predictions: &[geosam_core::Prediction]| iou(truth, predictions[index].masks.mask(0));
@@ -57,6 +64,7 @@ pub fn evaluate(model: &dyn Segmenter, image: &ModelImage, masks: &Masks) -> Res
             best_of_three: several[index].masks.iter().map(|mask| iou(truth, mask)).fold(0.0, f64::max),
             bbox: first(&boxed),
             clicks: first(&corrected),
+            resolution: iou(truth, &known(truth, letterbox, single[index].low_res.shape.height)),
             score: f64::from(single[index].scores[0]),
             area: truth.iter().filter(|&&inside| inside).count(),
         });
@@ -77,10 +85,17 @@ fn after_corrections(
             if let Some((at, label)) = correction(truth, answer.masks.mask(0), shape, None) {
                 prompt.points.push(at);
                 prompt.labels.push(label);
+                prompt.mask = Some(answer.low_res.as_prompt(0));
             }
         }
     }
     session.predict(prompts, PredictOptions::default())
+}
+
+/// The mask of logits that know the object, `[side, side]` of them.
+fn known(mask: &[bool], letterbox: Letterbox, side: usize) -> Vec<bool> {
+    let logits: Vec<_> = shares(mask, letterbox, side).into_iter().map(|share| share - 0.5).collect();
+    masks_at_source(&logits, side, &letterbox)
 }
 
 fn iou(a: &[bool], b: &[bool]) -> f64 {

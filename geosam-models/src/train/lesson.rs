@@ -54,7 +54,8 @@ impl Lesson<'_> {
         let corrected = self.corrected_questions(&seen, &first, random)?;
 
         let letterbox = Letterbox::new(self.shape, decoder.image_size);
-        let targets: Vec<_> = self.masks.iter().map(|mask| target(mask, letterbox, session.side())).collect();
+        let side = session.side();
+        let targets: Vec<_> = self.masks.iter().map(|mask| split(&shares(mask, letterbox, side), side)).collect();
         let mut alike: BTreeMap<(usize, bool), Vec<(usize, NetworkPrompt)>> = BTreeMap::new();
         for Question { object, prompt } in first.iter().chain(&corrected) {
             let prompt = session.network_prompt(prompt)?;
@@ -119,11 +120,11 @@ impl Lesson<'_> {
     }
 }
 
-/// How much of each logit's square belongs to the object, in the order of [`crate::nn::PixelSplit`].
+/// How much of each logit's square belongs to the object, row by row.
 ///
 /// # Shapes
-/// - output: `[side²]`
-fn target(mask: &[bool], letterbox: Letterbox, side: usize) -> Vec<f32> {
+/// - output: `[side, side]`
+pub(super) fn shares(mask: &[bool], letterbox: Letterbox, side: usize) -> Vec<f32> {
     let Shape { height, width } = letterbox.source();
     let step = letterbox.size() as f64 / (side * SAMPLES) as f64 / letterbox.ratio();
     let at = |sample: usize, length: usize| {
@@ -132,21 +133,31 @@ fn target(mask: &[bool], letterbox: Letterbox, side: usize) -> Vec<f32> {
     };
     let columns: Vec<_> = (0..side * SAMPLES).map(|sample| at(sample, width)).collect();
     let mut shares = vec![0.0; side * side];
-    for sample in 0..side * SAMPLES {
-        let Some(row) = at(sample, height) else { continue };
-        let (values, row) = (&mask[row * width..][..width], sample / SAMPLES);
-        for (column, samples) in columns.chunks_exact(SAMPLES).enumerate() {
-            let inside = samples.iter().flatten().filter(|&&pixel| values[pixel]).count();
-            shares[nested(row, column, side / 4)] += inside as f32 / SAMPLES.pow(2) as f32;
+    for (index, shares) in shares.chunks_exact_mut(side).enumerate() {
+        for row in (index * SAMPLES..(index + 1) * SAMPLES).filter_map(|sample| at(sample, height)) {
+            let values = &mask[row * width..][..width];
+            for (share, samples) in shares.iter_mut().zip(columns.chunks_exact(SAMPLES)) {
+                let inside = samples.iter().flatten().filter(|&&pixel| values[pixel]).count();
+                *share += inside as f32 / SAMPLES.pow(2) as f32;
+            }
         }
     }
     shares
 }
 
-/// Place of a logit in the order in which the decoder splits the cells of its grid twice.
-fn nested(row: usize, column: usize, grid: usize) -> usize {
-    let cell = row / 4 * grid + column / 4;
-    let first = row % 4 / 2 * 2 + column % 4 / 2;
-    let second = row % 2 * 2 + column % 2;
-    (cell * 4 + first) * 4 + second
+/// Numbers in the order of [`crate::nn::PixelSplit`]: that in which the decoder splits the cells of its grid twice.
+///
+/// # Shapes
+/// - rows: `[side, side]`
+/// - output: `[side²]`
+fn split(rows: &[f32], side: usize) -> Vec<f32> {
+    let mut split = vec![0.0; side * side];
+    for (index, &number) in rows.iter().enumerate() {
+        let (row, column) = (index / side, index % side);
+        let cell = row / 4 * (side / 4) + column / 4;
+        let first = row % 4 / 2 * 2 + column % 4 / 2;
+        let second = row % 2 * 2 + column % 2;
+        split[(cell * 4 + first) * 4 + second] = number;
+    }
+    split
 }

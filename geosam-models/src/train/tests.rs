@@ -48,6 +48,14 @@ fn a_model_learns_what_it_is_shown() {
 }
 
 #[test]
+fn the_learning_rate_falls_to_zero_in_every_cycle() {
+    let mut trainer = Trainer::new(TrainConfig { warmup: 1, ..TrainConfig::new(SamConfig::small_sam2(), 3) }).unwrap();
+    let rates: Vec<_> = (0..6).map(|_| trainer.step(&[example(2)]).unwrap().rate).collect();
+    assert!(rates[..3].is_sorted_by(|a, b| a >= b) && rates[2] < 0.3 * rates[0], "{rates:?}");
+    assert_eq!(rates[..3], rates[3..]);
+}
+
+#[test]
 fn an_interrupted_training_goes_on_as_if_it_had_not_been() {
     let folder = tempfile::tempdir().unwrap();
     let state = folder.path().join("state.safetensors");
@@ -144,6 +152,8 @@ fn evaluation_asks_for_every_object() {
     let area = |mask: &[bool]| mask.iter().filter(|&&inside| inside).count();
     for (object, mask) in found.iter().zip(masks.iter()) {
         assert_eq!(object.area, area(mask));
+        // Discs of 28 pixels and more, in logits of a few pixels each.
+        assert!((0.8..1.0).contains(&object.resolution), "{object:?}");
         assert!(
             object.best_of_three >= 0.0 && [object.click, object.bbox, object.clicks].iter().all(|iou| *iou <= 1.0)
         );

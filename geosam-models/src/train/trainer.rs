@@ -24,9 +24,10 @@ pub struct TrainConfig {
     pub model: SamConfig,
     /// Of the first weights, and of the prompts of every step.
     pub seed: u64,
-    /// Steps until the learning rate is zero.
+    /// Steps of a cycle, until the learning rate is zero. A step after them begins the next cycle, at the highest rate again
+    /// (SGDR, <https://arxiv.org/abs/1608.03983>).
     pub steps: usize,
-    /// Steps until it is at its highest (default: 100).
+    /// Steps of a cycle until it is at its highest (default: 100).
     pub warmup: usize,
     /// The highest learning rate (default: 0.001).
     pub learning_rate: f64,
@@ -36,7 +37,7 @@ pub struct TrainConfig {
 }
 
 impl TrainConfig {
-    /// The defaults, for `steps` steps.
+    /// The defaults, for cycles of `steps` steps.
     #[must_use]
     pub fn new(model: SamConfig, steps: usize) -> Self {
         Self { model, seed: 0, steps, warmup: 100, learning_rate: 1e-3, objects: 8 }
@@ -124,7 +125,7 @@ impl Trainer {
             let features = network.image_encoder.forward(input);
             Ok(Seen { decoder: network.decoder, features, neighbours: Some(neighbours) })
         })?;
-        let rate = learning_rate(self.parameters.steps(), *warmup, *steps, *highest);
+        let rate = learning_rate(self.parameters.steps() % *steps, *warmup, *steps, *highest);
         drop(source);
         Ok(learned.apply(&mut self.parameters, rate))
     }
