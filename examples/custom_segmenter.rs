@@ -13,7 +13,7 @@ use geosam::{
     Affine, Crs, EncodedImageFeatures, Error, FeaturePayload, FeatureTensor, GeoGrid, LowResLogits, MaskPrompt, Masks,
     MemoryRaster, ModelImage, ModelSpec, ModelType, OnlineQueryCache, OnlineQueryEngine, OnlineQueryOptions,
     PixelPoint, PixelPrompt, Pixels, Points, Precision, PredictOptions, Prediction, Preprocess, PromptSession, Result,
-    SameCrsOnly, Segmenter, Shape, VectorizeOptions, WorldPoint, conformance, encode_and_open,
+    SameCrsOnly, Segmenter, Shape, VectorizeOptions, WorldPoint, conformance, encode_and_open, logits_stability,
 };
 
 const CELL: usize = 16;
@@ -139,6 +139,10 @@ impl ColourSession {
 impl PromptSession for ColourSession {
     fn size_in_bytes(&self) -> usize {
         size_of_val(self.means.values())
+    }
+
+    fn stability(&self, prediction: &Prediction, mask: usize, offset: f32) -> f32 {
+        logits_stability(prediction, mask, offset)
     }
 
     fn predict(&self, prompts: &[PixelPrompt], options: PredictOptions) -> Result<Vec<Prediction>> {

@@ -61,7 +61,7 @@ pub use geosam_core::{
     NoProgress, PixelAnchor, PixelBox, PixelPoint, PixelPrompt, Pixels, PointColumns, Points, Precision,
     PredictOptions, Prediction, Preprocess, Progress, PromptSession, PromptSet, RasterSample, Result, SameCrsOnly,
     Segmenter, Shape, Tiling, ValueRange, ValueRangeChoice, VectorizeOptions, Window, WorldPoint,
-    chip_extent_rectangles, conformance, encode_and_open, torch_file,
+    chip_extent_rectangles, conformance, encode_and_open, logits_stability, torch_file,
 };
 pub use geosam_io::{
     BandInfo, FilePrompt, LabelWriter, MaskFormat, Osr, OverlayStyle, PolygonFileOptions, Polygons, PromptFileOptions,

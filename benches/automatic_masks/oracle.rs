@@ -5,7 +5,7 @@ use std::sync::Arc;
 use geosam::{
     EncodedImageFeatures, Error, FeaturePayload, FeatureTensor, LowResLogits, Masks, MemoryRaster, ModelImage,
     ModelSpec, ModelType, PixelPrompt, Pixels, Precision, PredictOptions, Prediction, Preprocess, PromptSession,
-    Result, Segmenter, Shape, Window, encode_and_open,
+    Result, Segmenter, Shape, Window, encode_and_open, logits_stability,
 };
 
 use crate::scene::Scene;
@@ -159,6 +159,10 @@ impl Session {
 impl PromptSession for Session {
     fn size_in_bytes(&self) -> usize {
         0
+    }
+
+    fn stability(&self, prediction: &Prediction, mask: usize, offset: f32) -> f32 {
+        logits_stability(prediction, mask, offset)
     }
 
     /// The three smallest objects under the point, the smallest again where there are fewer.

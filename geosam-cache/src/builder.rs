@@ -137,7 +137,7 @@ pub struct StageTimings {
     pub read: Duration,
     /// Making images of three bytes a pixel of them.
     pub prepare: Duration,
-    /// In which the model was at work, its own resizing included; not added up.
+    /// In which the model was at work, its own resizing included, on one thread or several.
     pub encode: Duration,
     /// Writing chips and manifests until they are on disk.
     pub write: Duration,
@@ -192,14 +192,20 @@ impl FeatureCacheBuilder {
         let sampler = self.sampler()?;
         let bytes_per_chip = image_bytes(sampler.window(0).shape) + self.segmenter.spec().feature_bytes();
         let takes_one = self.segmenter.batch() == 1;
-        let encoders = encoders.unwrap_or(if takes_one { 1 } else { 2 });
+        let several = encoders.unwrap_or(if takes_one { 1 } else { 2 });
         let batch_size = batch_size.unwrap_or_else(|| {
             let third = self.config.max_memory / bytes_per_chip / 3;
-            self.segmenter.batch().min(third / encoders).max(1)
+            self.segmenter.batch().min(third / several).max(1)
         });
+        let budget = |encoders: usize| {
+            ChipBudget::new(self.config.max_memory, bytes_per_chip, batch_size.saturating_mul(encoders))
+        };
+        let (encoders, budget) = match (encoders, budget(several)) {
+            (None, Err(_)) => (1, budget(1)?),
+            (_, budget) => (several, budget?),
+        };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let readers = readers.unwrap_or(if takes_one { 1 } else { (cores / 4).clamp(1, 8) });
-        let budget = ChipBudget::new(self.config.max_memory, bytes_per_chip, batch_size.saturating_mul(encoders))?;
         let settings = self.settings()?;
         let statistics = start.elapsed();
         let range = settings.value_range.clone();

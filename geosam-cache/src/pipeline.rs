@@ -2,21 +2,21 @@
 
 use std::collections::HashSet;
 use std::sync::Mutex;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::time::{Duration, Instant};
 
 use geosam_core::{ChipSource, Error, FeatureStore, GridGeoSampler, Progress, Result, Segmenter, ValueRange};
 
 use crate::builder::{BuildReport, StageTimings};
-use crate::encoding::{Encoding, End, Event};
+use crate::encoding::{Encoding, Event, PATIENCE};
 use crate::folder::FeatureFolder;
 use crate::memory::ChipBudget;
 use crate::read_ahead::{InOrder, ReadAhead};
 use crate::write_behind::WriteBehind;
 
-/// One build. Readers and writers have threads of their own; the calling thread encodes, perhaps with others, and is the only
-/// one that talks to `progress`. Whoever fails closes the budget, and readers and encoders stop when they see it. What is
-/// encoded is still written, unless it is a writer that failed.
+/// One build. Readers, encoders and writers have threads of their own; the calling thread is the only one that talks to
+/// `progress`. Whoever fails closes the budget, and readers and encoders stop when they see it. What is encoded is still
+/// written, unless it is a writer that failed.
 pub(crate) struct Pipeline<'a> {
     pub(crate) source: &'a dyn ChipSource,
     pub(crate) segmenter: &'a dyn Segmenter,
@@ -51,19 +51,24 @@ impl Counts<'_> {
     /// Count what happened and tell the caller.
     fn report(&mut self, event: Event) {
         match event {
-            Event::Encoded(id) => {
+            Event::Encoded { id } => {
                 self.encoded += 1;
-                let done = self.resumed + self.skipped + self.encoded;
                 // 100 is for when everything is on disk.
-                self.progress.set_progress((100.0 * done as f64 / self.total as f64).min(99.0));
+                self.progress.set_progress((100.0 * self.done() as f64 / self.total as f64).min(99.0));
                 self.progress.push_info(&format!("encoded {id}"));
             }
-            Event::Skipped(id) => {
+            Event::Skipped { id } => {
                 self.skipped += 1;
                 self.progress.push_info(&format!("skipped {id}: it holds no valid pixel"));
             }
-            Event::Halved(message) => self.progress.push_info(&message),
+            Event::Halved { batch, half } => {
+                self.progress.push_info(&format!("{batch} chips at once are too many; {half} from now on"));
+            }
         }
+    }
+
+    fn done(&self) -> usize {
+        self.resumed + self.skipped + self.encoded
     }
 }
 
@@ -75,53 +80,54 @@ impl Pipeline<'_> {
         let readers = ReadAhead::new(self.source, self.sampler, self.range, self.budget, is_missing);
         let writers = WriteBehind::new(self.folder, self.budget);
         let (to_encoders, from_readers) = channel();
-        let encoders =
-            Encoding::new(self.segmenter, self.budget, self.progress, InOrder::new(from_readers), self.batch_size);
+        let from_readers = InOrder::new(from_readers);
+        let encoders = Encoding::new(self.segmenter, self.budget, from_readers, self.encoders, self.batch_size);
         let (progress, total) = (self.progress, self.sampler.len());
         let mut counts = Counts { progress, total, resumed: kept.len(), encoded: 0, skipped: 0 };
 
-        let end = {
-            let (to_writers, from_encoders) = channel();
-            let from_encoders = Mutex::new(from_encoders);
-            let (to_caller, events) = channel();
-            let (readers, encoders, writers, from_encoders) = (&readers, &encoders, &writers, &from_encoders);
-            std::thread::scope(|scope| {
-                let _guard = self.budget.close_on_panic();
-                for _ in 0..self.readers {
-                    let to_encoders = to_encoders.clone();
-                    scope.spawn(move || readers.run(to_encoders));
-                }
-                drop(to_encoders);
-                for _ in 0..self.writers {
-                    scope.spawn(move || writers.run(from_encoders));
-                }
-                for _ in 1..self.encoders {
-                    let (to_writers, to_caller) = (to_writers.clone(), to_caller.clone());
-                    scope.spawn(move || {
-                        let _guard = self.budget.close_on_panic();
-                        // Nobody hears of it any more if the caller has panicked.
-                        let end = encoders.run(to_writers, |event| _ = to_caller.send(event));
-                        end.map_or_else(|error| self.budget.fail(error), drop);
-                    });
-                }
-                drop(to_caller);
-                let end = encoders.run(to_writers, |event| {
-                    events.try_iter().for_each(|event| counts.report(event));
-                    counts.report(event);
-                });
-                let end = end.unwrap_or_else(|error| {
-                    self.budget.fail(error);
-                    End::Stopped
-                });
-                // Until the others have finished, too.
-                events.iter().for_each(|event| counts.report(event));
-                self.budget.close();
-                end
-            })
+        let (to_writers, from_encoders) = channel();
+        let from_encoders = Mutex::new(from_encoders);
+        let (to_caller, events) = channel();
+        let heed = || {
+            if progress.is_canceled() {
+                encoders.cancel();
+            }
         };
+        heed();
+        std::thread::scope(|scope| {
+            let (readers, encoders, writers, from_encoders) = (&readers, &encoders, &writers, &from_encoders);
+            let _guard = self.budget.close_on_panic();
+            for _ in 0..self.readers {
+                let to_encoders = to_encoders.clone();
+                scope.spawn(move || readers.run(to_encoders));
+            }
+            for _ in 0..self.encoders {
+                let (to_writers, to_caller) = (to_writers.clone(), to_caller.clone());
+                scope.spawn(move || encoders.run(to_writers, to_caller));
+            }
+            for _ in 0..self.writers {
+                scope.spawn(move || writers.run(from_encoders));
+            }
+            drop((to_encoders, to_writers, to_caller));
+            // Dropped here if the caller panics, so that nobody waits for it.
+            let events = events;
+            loop {
+                match events.recv_timeout(PATIENCE) {
+                    Ok((event, heard)) => {
+                        counts.report(event);
+                        heed();
+                        drop(heard);
+                    }
+                    Err(RecvTimeoutError::Timeout) => heed(),
+                    Err(RecvTimeoutError::Disconnected) => break,
+                }
+            }
+            // Readers may be ahead of encoders that were cancelled.
+            self.budget.close();
+        });
 
         let error = self.budget.take_error();
-        let finished = end == End::Finished && error.is_none();
+        let finished = counts.done() == total && error.is_none();
         let committed = writers.writing.time(|| self.folder.commit_run(finished));
         let write = writers.writing.total();
         let written = writers.finish();
@@ -129,9 +135,9 @@ impl Pipeline<'_> {
             return Err(error);
         }
         committed?;
-        let done = kept.len() + counts.skipped + written.chips;
-        if end == End::Cancelled {
-            return Err(Error::Cancelled { done, total: self.sampler.len() });
+        if !finished {
+            let done = kept.len() + counts.skipped + written.chips;
+            return Err(Error::Cancelled { done, total });
         }
         if kept.len() + written.chips == 0 {
             return Err(Error::Dataset {

@@ -100,6 +100,7 @@ pub use sample::{NEUTRAL_RGB, PixelValue, Pixels, RasterSample};
 pub use sampler::{GridGeoSampler, Tiling, chip_extent_rectangles};
 pub use segmenter::{
     LowResLogits, Masks, PixelPrompt, PredictOptions, Prediction, PromptSession, Segmenter, encode_and_open,
+    logits_stability,
 };
 pub use source::ChipSource;
 pub use store::{ChipRecord, FeatureStore, MemoryFeatureStore};

@@ -205,18 +205,25 @@ pub trait PromptSession: Send + std::fmt::Debug {
     /// that at logits above `-offset`. 1 for edges that do not move, 0 where nothing is left: Segment Anything's
     /// `calculate_stability_score`.
     ///
-    /// As provided it counts the decoder's logits. Sessions that know how these lie on the chip count the chip's pixels, as
-    /// the official generators do, which tells small objects apart.
+    /// It counts the chip's pixels, as the official generators do. Sessions that do not know how the logits lie on the chip
+    /// count these, with [`logits_stability`], which tells small objects less well apart.
     ///
     /// # Panics
     /// If the prediction has no such mask.
-    fn stability(&self, prediction: &Prediction, mask: usize, offset: f32) -> f32 {
-        let area = prediction.low_res.shape.area();
-        let logits = &prediction.low_res.values[mask * area..][..area];
-        let above = |threshold: f32| logits.iter().filter(|logit| **logit > threshold).count();
-        above(offset) as f32 / above(-offset).max(1) as f32
-    }
+    fn stability(&self, prediction: &Prediction, mask: usize, offset: f32) -> f32;
 
     /// Memory that the session holds, in bytes: how many chips stay opened goes by it.
     fn size_in_bytes(&self) -> usize;
+}
+
+/// [`PromptSession::stability`] in logits.
+///
+/// # Panics
+/// If the prediction has no such mask.
+#[must_use]
+pub fn logits_stability(prediction: &Prediction, mask: usize, offset: f32) -> f32 {
+    let area = prediction.low_res.shape.area();
+    let logits = &prediction.low_res.values[mask * area..][..area];
+    let above = |threshold: f32| logits.iter().filter(|logit| **logit > threshold).count();
+    above(offset) as f32 / above(-offset).max(1) as f32
 }

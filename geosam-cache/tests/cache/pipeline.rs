@@ -191,6 +191,23 @@ fn a_bound_below_one_chip_in_each_stage_is_refused_and_nothing_is_made() {
     assert_eq!(watch.build(&out, 3 * CHIP_BYTES, 1).unwrap().written, CHIPS);
 }
 
+#[test]
+fn a_second_encoder_is_done_without_where_memory_is_short() {
+    let folder = tempfile::tempdir().unwrap();
+    let model = Arc::new(OutOfMemory { model: FakeModel::new(), holds: usize::MAX, asked: Mutex::default() });
+    let build = |max_memory, encoders| {
+        let config = FeatureCacheConfig { max_memory, encoders, batch_size: Some(3), ..FeatureCacheConfig::default() };
+        let raster = Arc::new(FakeRaster::new(8, 44));
+        FeatureCacheBuilder::new(raster, model.clone(), Arc::new(SameCrsOnly), folder.path(), config).build(&NoProgress)
+    };
+    let bytes = 3 * 8 * 8 + model.spec().feature_bytes();
+    let error = build(5 * bytes - 1, None).unwrap_err().to_string();
+    assert!(error.contains("for 5 chips"), "{error}");
+    let error = build(5 * bytes, Some(2)).unwrap_err().to_string();
+    assert!(error.contains("for 8 chips"), "{error}");
+    assert_eq!(build(5 * bytes, None).unwrap().written, 10);
+}
+
 /// Notes the first byte of each image: with [`FakeRaster`] its first column.
 #[derive(Debug)]
 struct Order(FakeModel, std::sync::Mutex<Vec<u8>>);
@@ -472,12 +489,7 @@ impl Segmenter for OutOfMemory {
     fn encode(&self, images: &[ModelImage]) -> Result<Vec<EncodedImageFeatures>> {
         self.asked.lock().unwrap().push(images.len());
         if images.len() > self.holds {
-            return Err(Error::TooLarge {
-                what: format!("encoding {} chips at once", images.len()),
-                found: "its tensors".to_string(),
-                limit: "the memory of a test".to_string(),
-                remedy: "give it fewer",
-            });
+            return Err(too_large(images));
         }
         self.model.encode(images)
     }
@@ -492,6 +504,54 @@ impl Segmenter for OutOfMemory {
 
     fn open_image(&self, image: &ModelImage) -> Result<Box<dyn PromptSession>> {
         encode_and_open(self, image)
+    }
+}
+
+/// A model on a device whose memory holds one chip, whoever asks for it.
+#[derive(Debug)]
+struct Crowded {
+    model: FakeModel,
+    inside: AtomicUsize,
+    refused: AtomicUsize,
+}
+
+impl Segmenter for Crowded {
+    fn spec(&self) -> &ModelSpec {
+        self.model.spec()
+    }
+
+    fn encode(&self, images: &[ModelImage]) -> Result<Vec<EncodedImageFeatures>> {
+        let beside = self.inside.fetch_add(images.len(), Ordering::SeqCst);
+        std::thread::sleep(Duration::from_millis(2));
+        let features = if beside + images.len() > 1 {
+            self.refused.fetch_add(1, Ordering::SeqCst);
+            Err(too_large(images))
+        } else {
+            self.model.encode(images)
+        };
+        self.inside.fetch_sub(images.len(), Ordering::SeqCst);
+        features
+    }
+
+    fn batch(&self) -> usize {
+        2
+    }
+
+    fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
+        self.model.open(features)
+    }
+
+    fn open_image(&self, image: &ModelImage) -> Result<Box<dyn PromptSession>> {
+        encode_and_open(self, image)
+    }
+}
+
+fn too_large(images: &[ModelImage]) -> Error {
+    Error::TooLarge {
+        what: format!("encoding {} chips at once", images.len()),
+        found: "its tensors".to_string(),
+        limit: "the memory of a test".to_string(),
+        remedy: "give it fewer",
     }
 }
 
@@ -522,6 +582,16 @@ fn batches_are_halved_until_the_device_holds_them() {
         let [plenty, three] = folders.each_ref().map(|folder| folder.get(&chip.chip_id).unwrap());
         assert_eq!(plenty, three);
     }
+
+    // Two encoders of which the device does not hold a chip each.
+    let crowded =
+        Arc::new(Crowded { model: FakeModel::new(), inside: AtomicUsize::new(0), refused: AtomicUsize::new(0) });
+    let raster = Arc::new(FakeRaster::new(20, 20));
+    let config = FeatureCacheConfig { chip: Some(Shape::square(8)), ..FeatureCacheConfig::default() };
+    let folder = tempfile::tempdir().unwrap();
+    let builder = FeatureCacheBuilder::new(raster, crowded.clone(), Arc::new(SameCrsOnly), folder.path(), config);
+    assert_eq!(builder.build(&NoProgress).unwrap().written, chips);
+    assert!(crowded.refused.load(Ordering::SeqCst) > 0);
 
     let (report, asked) = build(0, none.path());
     assert!(matches!(&report, Err(Error::TooLarge { what, .. }) if what == "encoding 1 chips at once"), "{report:?}");

@@ -5,6 +5,7 @@ use geosam_core::{
     LowResLogits, Masks, MemoryFeatureStore, MemoryRaster, ModelImage, ModelSpec, ModelType, NoProgress, PixelPrompt,
     Pixels, Precision, PredictOptions, Prediction, Preprocess, Progress, PromptSession, RasterSample, Result,
     SameCrsOnly, Segmenter, Shape, ValueRange, ValueRangeChoice, Window, WorldPoint, conformance, encode_and_open,
+    logits_stability,
 };
 
 fn raster(pixels: Pixels) -> MemoryRaster {
@@ -123,6 +124,10 @@ struct Session {
 impl PromptSession for Session {
     fn size_in_bytes(&self) -> usize {
         size_of_val(&self.values[..])
+    }
+
+    fn stability(&self, prediction: &Prediction, mask: usize, offset: f32) -> f32 {
+        logits_stability(prediction, mask, offset)
     }
 
     fn predict(&self, prompts: &[PixelPrompt], options: PredictOptions) -> Result<Vec<Prediction>> {

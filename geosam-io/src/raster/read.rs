@@ -110,12 +110,26 @@ impl RasterDataset {
             });
             self.validity().read(raster, window, &mut pixels, shape, self.options(), rule)
         };
-        let valid = read().map_err(|error| dataset_error("read", self.source_path(), error))?;
-        Ok((pixels, valid))
+        match read() {
+            Ok(valid) => Ok((pixels, valid)),
+            Err(error) => Err(with_remedy(dataset_error("read", self.source_path(), error))),
+        }
     }
 
     fn sample(&self, pixels: Pixels, grid: GeoGrid, valid: Option<Vec<bool>>) -> RasterSample {
         RasterSample { pixels, bands: self.bands().len(), grid, valid, source_path: self.source_path().to_string() }
+    }
+}
+
+/// What to do about pixels that GDAL cannot read, which its own words do not say.
+fn with_remedy(error: Error) -> Error {
+    match error {
+        Error::Dataset { operation, dataset, reason, source } => {
+            let reason = reason.trim_end_matches('.');
+            let remedy = "the file may be damaged or copied in part; `gdalinfo -checksum` reads all of it";
+            Error::Dataset { operation, dataset, reason: format!("{reason}; {remedy}"), source }
+        }
+        other => other,
     }
 }
 

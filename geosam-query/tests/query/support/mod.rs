@@ -9,7 +9,7 @@ use geosam_core::{
     Affine, ChipRecord, ChipSource, EncodedImageFeatures, Error, FeaturePayload, FeatureStore, FeatureTensor, GeoGrid,
     Label, LowResLogits, Masks, MemoryFeatureStore, ModelImage, ModelSpec, ModelType, PixelPrompt, Pixels, Points,
     Precision, PredictOptions, Prediction, Preprocess, PromptSession, PromptSet, RasterSample, Result, Segmenter,
-    Shape, ValueRange, ValueRangeChoice, Window, WorldPoint, encode_and_open,
+    Shape, ValueRange, ValueRangeChoice, Window, WorldPoint, encode_and_open, logits_stability,
 };
 
 /// Side of the fake model's input, and of its chips.
@@ -101,6 +101,10 @@ struct FakeSession {
 impl PromptSession for FakeSession {
     fn size_in_bytes(&self) -> usize {
         self.bytes
+    }
+
+    fn stability(&self, prediction: &Prediction, mask: usize, offset: f32) -> f32 {
+        logits_stability(prediction, mask, offset)
     }
 
     fn predict(&self, prompts: &[PixelPrompt], options: PredictOptions) -> Result<Vec<Prediction>> {

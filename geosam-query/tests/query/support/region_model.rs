@@ -7,7 +7,7 @@ use geosam_core::{
     ChipRecord, EncodedImageFeatures, FeaturePayload, FeatureStore, FeatureTensor, GeoGrid, GridGeoSampler,
     LowResLogits, Masks, MemoryFeatureStore, MemoryRaster, ModelImage, ModelSpec, ModelType, PixelPrompt, Pixels,
     Precision, PredictOptions, Prediction, Preprocess, PromptSession, Result, Segmenter, Shape, Tiling, Window,
-    encode_and_open,
+    encode_and_open, logits_stability,
 };
 
 use super::{grid, record};
@@ -91,6 +91,10 @@ struct Session {
 impl PromptSession for Session {
     fn size_in_bytes(&self) -> usize {
         size_of_val(&self.values[..])
+    }
+
+    fn stability(&self, prediction: &Prediction, mask: usize, offset: f32) -> f32 {
+        logits_stability(prediction, mask, offset)
     }
 
     fn predict(&self, prompts: &[PixelPrompt], options: PredictOptions) -> Result<Vec<Prediction>> {
