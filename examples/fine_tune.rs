@@ -22,7 +22,7 @@ use std::time::Instant;
 
 use geosam::train::{Example, FineTune, FineTuneConfig, ObjectIou, StepReport, evaluate};
 use geosam::{
-    Checkpoint, ChipSource, Error, GridGeoSampler, MaskFeatures, MaskVectorizer, Masks, ModelOptions,
+    Checkpoint, ChipSource, Error, GridGeoSampler, MaskFeatures, MaskVectorizer, Masks, ModelOptions, NoProgress,
     PolygonFileOptions, RasterDataset, RasterOptions, Result, Segmenter, Shape, Tiling, ValueRangeChoice,
     VectorizeOptions, Window, load_model, read_polygons, write_raster, write_vector,
 };
@@ -150,7 +150,7 @@ impl Place {
     fn examples(&self, checkpoint: &Checkpoint, extent: Window, tiling: Tiling) -> Result<Vec<Example>> {
         let raster = self.open()?;
         let polygons = read_polygons(&self.polygons, &PolygonFileOptions::default(), &raster.grid().crs)?;
-        let range = raster.value_range(ValueRangeChoice::Auto, Window::whole(raster.grid().shape))?;
+        let range = raster.value_range(ValueRangeChoice::Auto, Window::whole(raster.grid().shape), &NoProgress)?;
         let side = checkpoint.recognised().config.image_size();
         let mut examples = Vec::new();
         for window in GridGeoSampler::with_tiling(extent, Shape::square(side), tiling)?.windows() {

@@ -13,8 +13,8 @@ mod scene;
 use std::time::Instant;
 
 use geosam::{
-    ChipSource, Label, MemoryRaster, ModelOptions, PixelPoint, PixelPrompt, PredictOptions, Prediction, Result,
-    Segmenter, Shape, ValueRangeChoice, Window, load_nano,
+    ChipSource, Label, MemoryRaster, ModelOptions, NoProgress, PixelPoint, PixelPrompt, PredictOptions, Prediction,
+    Result, Segmenter, Shape, ValueRangeChoice, Window, load_nano,
 };
 use scene::Scene;
 
@@ -40,7 +40,8 @@ pub(crate) fn run() -> Result<()> {
     let raster = MemoryRaster::new(scene.pixels.clone(), grid.clone())?;
     assert_eq!(raster.bands().len(), Scene::BANDS);
     let whole = Window::whole(grid.shape);
-    let image = raster.read(whole)?.to_model_image(&raster.value_range(ValueRangeChoice::Auto, whole)?)?;
+    let image =
+        raster.read(whole)?.to_model_image(&raster.value_range(ValueRangeChoice::Auto, whole, &NoProgress)?)?;
 
     let model = load_nano(&ModelOptions::default())?;
     let start = Instant::now();

@@ -132,7 +132,7 @@ pub(crate) fn run(folder: &Path) -> Result<()> {
     // 7. Pictures of all of it.
     let start = Instant::now();
     let whole = Window::whole(shape);
-    let image = raster.read(whole)?.to_model_image(&raster.value_range(stretch, whole)?)?;
+    let image = raster.read(whole)?.to_model_image(&raster.value_range(stretch, whole, &NoProgress)?)?;
     let style = OverlayStyle { max_side: Some(640), ..OverlayStyle::default() };
     let pictures = ["prompts.png", "automatic.png"].map(|name| folder.join(name));
     write_overlay(&pictures[0], &image, &Masks::new(shape, masks)?, &marks, &style)?;

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use geosam_core::{
-    ChipSource, CrsTransform, Error, FeaturePrecision, GridGeoSampler, Preprocess, Progress, Result, Segmenter, Shape,
-    Tiling, ValueRange, ValueRangeChoice, Window,
+    ChipSource, CrsTransform, Error, FeaturePrecision, GridGeoSampler, Progress, Result, Segmenter, Shape, Tiling,
+    ValueRange, ValueRangeChoice, Window,
 };
 
 use crate::existing::ExistingFolder;
@@ -206,7 +206,10 @@ impl FeatureCacheBuilder {
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let readers = readers.unwrap_or(if takes_one { 1 } else { (cores / 4).clamp(1, 8) });
-        let settings = self.settings()?;
+        let settings = self.settings(progress).map_err(|error| match error {
+            Error::Cancelled { .. } => Error::Cancelled { done: 0, total: sampler.len() },
+            other => other,
+        })?;
         let statistics = start.elapsed();
         let range = settings.value_range.clone();
         let options = FolderOptions {
@@ -241,7 +244,7 @@ impl FeatureCacheBuilder {
         Ok((extent, chip, self.config.tiling.stride(chip)))
     }
 
-    fn settings(&self) -> Result<FolderSettings> {
+    fn settings(&self, progress: &dyn Progress) -> Result<FolderSettings> {
         let spec = self.segmenter.spec();
         let (extent, chip, stride) = self.layout()?;
         Ok(FolderSettings {
@@ -249,7 +252,7 @@ impl FeatureCacheBuilder {
             source_state: source_state(self.source.source_path()),
             grid: self.source.grid().clone(),
             bands: self.source.bands().to_vec(),
-            value_range: self.value_range(extent)?,
+            value_range: self.value_range(extent, progress)?,
             model_id: spec.model_id.clone(),
             model_type: spec.model_type,
             origin_checkpoint: spec.checkpoint_path.to_string_lossy().into_owned(),
@@ -262,12 +265,9 @@ impl FeatureCacheBuilder {
         })
     }
 
-    fn value_range(&self, extent: Window) -> Result<ValueRange> {
-        let choice = match (self.config.value_range, self.segmenter.spec().preprocess) {
-            (ValueRangeChoice::Auto, Preprocess::Geosam01) => ValueRangeChoice::PerChip,
-            (choice, _) => choice,
-        };
+    fn value_range(&self, extent: Window, progress: &dyn Progress) -> Result<ValueRange> {
+        let choice = self.config.value_range.for_preprocess(self.segmenter.spec().preprocess);
         choice.validate()?;
-        self.source.value_range(choice, extent)
+        self.source.value_range(choice, extent, progress)
     }
 }

@@ -17,10 +17,11 @@ impl FeatureTensor {
     /// # Errors
     /// [`Error::InvalidArgument`] if the number of values is not the product of the shape.
     pub fn new(shape: Vec<usize>, values: Vec<f32>) -> Result<Self> {
-        if shape.iter().product::<usize>() != values.len() {
+        let count = shape.iter().try_fold(1_usize, |count, &side| count.checked_mul(side));
+        if count != Some(values.len()) {
             return Err(Error::invalid_argument(
                 "feature tensor",
-                format!("{} values for shape {shape:?}", shape.iter().product::<usize>()),
+                format!("as many values as the shape {shape:?} has"),
                 values.len(),
             ));
         }

@@ -89,12 +89,17 @@ fn string<'a>(file: &'a TorchFile, key: &str) -> Result<&'a str> {
     value.as_str().ok_or_else(|| file.invalid(format!("a string as {key}"), value.kind()))
 }
 
+/// Of a chip, in pixels: what a damaged file says must not be asked of the memory.
+const LONGEST_SIDE: i64 = 1 << 16;
+
 fn shape(file: &TorchFile, key: &str) -> Result<Shape> {
     let value = entry(file, key)?;
     let sides = value.as_sequence().map(|sides| sides.iter().map(Value::as_int).collect::<Vec<_>>());
     match sides.as_deref() {
-        Some([Some(height @ 1..), Some(width @ 1..)]) => Ok(Shape::new(*height as usize, *width as usize)),
-        _ => Err(file.invalid(format!("two positive integers as {key}"), value.kind())),
+        Some([Some(height @ 1..=LONGEST_SIDE), Some(width @ 1..=LONGEST_SIDE)]) => {
+            Ok(Shape::new(*height as usize, *width as usize))
+        }
+        _ => Err(file.invalid(format!("two integers from 1 to {LONGEST_SIDE} as {key}"), value.kind())),
     }
 }
 

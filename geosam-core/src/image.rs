@@ -16,10 +16,10 @@ impl ModelImage {
     /// # Errors
     /// [`Error::InvalidArgument`] if the shape is empty or the number of bytes is not three times its area.
     pub fn new(shape: Shape, rgb: Vec<u8>) -> Result<Self> {
-        if shape.area() == 0 || rgb.len() != 3 * shape.area() {
+        if shape.area() == 0 || rgb.len() != shape.area().saturating_mul(3) {
             return Err(Error::invalid_argument(
                 "image",
-                format!("{} bytes for {shape} pixels of three bytes, at least one of them", 3 * shape.area()),
+                format!("three bytes for each of {shape} pixels, at least one of them"),
                 rgb.len(),
             ));
         }

@@ -32,7 +32,7 @@
 //! # Example
 //!
 //! ```
-//! use geosam_core::{Affine, ChipSource, Crs, GeoGrid, GridGeoSampler, MemoryRaster, Pixels, Shape, ValueRangeChoice, Window};
+//! use geosam_core::{Affine, ChipSource, Crs, GeoGrid, GridGeoSampler, MemoryRaster, NoProgress, Pixels, Shape, ValueRangeChoice, Window};
 //!
 //! // A raster of 16-bit values, ten metres a pixel.
 //! let shape = Shape::new(300, 500);
@@ -41,7 +41,7 @@
 //!
 //! // Its values between the 2nd and the 98th percentile, in overlapping chips of 256 pixels, as a model wants them.
 //! let choice = ValueRangeChoice::Percentiles { low: 2.0, high: 98.0, joint: false };
-//! let range = raster.value_range(choice, Window::whole(shape))?;
+//! let range = raster.value_range(choice, Window::whole(shape), &NoProgress)?;
 //! let chips = GridGeoSampler::new(Window::whole(shape), Shape::square(256), Shape::square(128))?;
 //! assert_eq!(chips.len(), 6);
 //! for window in chips.windows() {
@@ -95,7 +95,7 @@ pub use points::{Label, Points};
 pub use points_table::PointColumns;
 pub use progress::{CancelFlag, NoProgress, Progress};
 pub use prompt_set::{MaskPrompt, PromptSet};
-pub use replace_file::replace_file;
+pub use replace_file::{create_temporary, replace_file, sync_folder};
 pub use sample::{NEUTRAL_RGB, PixelValue, Pixels, RasterSample};
 pub use sampler::{GridGeoSampler, Tiling, chip_extent_rectangles};
 pub use segmenter::{

@@ -3,6 +3,7 @@
 use crate::coordinates::{Shape, Window};
 use crate::error::{Error, Result};
 use crate::grid::GeoGrid;
+use crate::progress::Progress;
 use crate::sample::{PixelValue, Pixels, RasterSample};
 use crate::source::ChipSource;
 use crate::statistics::value_range;
@@ -89,6 +90,7 @@ impl ChipSource for MemoryRaster {
 
     fn read(&self, window: Window) -> Result<RasterSample> {
         window.validate()?;
+        RasterSample::check_size(window.shape, self.bands.len())?;
         let raster = self.grid.shape;
         let inside = window.clip(raster).ok_or_else(|| Error::OutOfBounds {
             what: "the window".to_string(),
@@ -115,6 +117,8 @@ impl ChipSource for MemoryRaster {
             None => self.nodata.map(|_| vec![true; window.shape.area()]),
         };
         if let (Some(nodata), Some(valid)) = (self.nodata, &mut valid) {
+            // As near as the pixels' type comes to it.
+            let nodata = if matches!(pixels, Pixels::F32(_)) { f64::from(nodata as f32) } else { nodata };
             let is_missing = |v: f64| v == nodata || (v.is_nan() && nodata.is_nan());
             with_pixels!(&pixels, values => for band in values.chunks_exact(window.shape.area()) {
                 for (valid, _) in valid.iter_mut().zip(band).filter(|(_, v)| is_missing(v.to_f64())) {
@@ -131,8 +135,8 @@ impl ChipSource for MemoryRaster {
         })
     }
 
-    fn value_range(&self, choice: ValueRangeChoice, extent: Window) -> Result<ValueRange> {
-        value_range(self, choice, extent)
+    fn value_range(&self, choice: ValueRangeChoice, extent: Window, progress: &dyn Progress) -> Result<ValueRange> {
+        value_range(self, choice, extent, progress)
     }
 }
 

@@ -121,6 +121,23 @@ pub struct RasterSample {
 }
 
 impl RasterSample {
+    /// Refuses a window of which no address space holds the pixels, before memory is asked for it.
+    ///
+    /// # Errors
+    /// [`Error::TooLarge`]
+    pub fn check_size(shape: Shape, bands: usize) -> Result<()> {
+        let bytes = shape.height.checked_mul(shape.width).and_then(|area| area.checked_mul(bands.max(1)));
+        match bytes.and_then(|values| values.checked_mul(size_of::<f64>())) {
+            Some(bytes) if isize::try_from(bytes).is_ok() => Ok(()),
+            _ => Err(Error::TooLarge {
+                what: "reading a window".to_string(),
+                found: format!("{bands} bands of {shape} pixels"),
+                limit: "what can be addressed".to_string(),
+                remedy: "read it in parts",
+            }),
+        }
+    }
+
     /// Shape of the window.
     #[must_use]
     pub fn shape(&self) -> Shape {

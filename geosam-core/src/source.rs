@@ -3,6 +3,7 @@
 use crate::coordinates::Window;
 use crate::error::Result;
 use crate::grid::GeoGrid;
+use crate::progress::Progress;
 use crate::sample::RasterSample;
 use crate::value_range::{ValueRange, ValueRangeChoice};
 
@@ -30,9 +31,11 @@ pub trait ChipSource: Send + Sync + std::fmt::Debug {
     /// [`crate::Error::OutOfBounds`], [`crate::Error::Dataset`]
     fn read(&self, window: Window) -> Result<RasterSample>;
 
-    /// Settle which values become 0 and 255, from the pixels of `extent` that hold data where statistics are needed.
+    /// Settle which values become 0 and 255, from the pixels of `extent` that hold data where statistics are needed. That
+    /// may take minutes: `progress` is told of it, and asked whether to go on.
     ///
     /// # Errors
-    /// As [`ChipSource::read`]; [`crate::Error::InvalidArgument`] for an unusable choice.
-    fn value_range(&self, choice: ValueRangeChoice, extent: Window) -> Result<ValueRange>;
+    /// As [`ChipSource::read`]; [`crate::Error::InvalidArgument`] for an unusable choice, [`crate::Error::Cancelled`] when
+    /// `progress` says so.
+    fn value_range(&self, choice: ValueRangeChoice, extent: Window, progress: &dyn Progress) -> Result<ValueRange>;
 }

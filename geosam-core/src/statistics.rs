@@ -2,6 +2,7 @@
 
 use crate::coordinates::{Shape, Window};
 use crate::error::{Error, Result};
+use crate::progress::Progress;
 use crate::sample::{PixelValue, Pixels, RasterSample};
 use crate::source::ChipSource;
 use crate::value_range::{BandRange, ValueRange, ValueRangeChoice};
@@ -19,8 +20,13 @@ const BLOCK: Shape = Shape::new(512, 8192);
 ///
 /// # Errors
 /// [`Error::InvalidArgument`] for an unusable choice or an extent in which no pixel holds data, [`Error::OutOfBounds`] if
-/// the extent misses the raster, and what [`ChipSource::read`] reports.
-pub fn value_range(source: &dyn ChipSource, choice: ValueRangeChoice, extent: Window) -> Result<ValueRange> {
+/// the extent misses the raster, [`Error::Cancelled`] when `progress` says so, and what [`ChipSource::read`] reports.
+pub fn value_range(
+    source: &dyn ChipSource,
+    choice: ValueRangeChoice,
+    extent: Window,
+    progress: &dyn Progress,
+) -> Result<ValueRange> {
     choice.validate()?;
     extent.validate()?;
     let on_raster = extent.clip(source.grid().shape).ok_or_else(|| Error::OutOfBounds {
@@ -36,23 +42,51 @@ pub fn value_range(source: &dyn ChipSource, choice: ValueRangeChoice, extent: Wi
             if matches!(first.pixels, Pixels::U8(_)) {
                 return Ok(ValueRange::AsIs);
             }
-            minimum_and_maximum(source, on_raster)?
+            minimum_and_maximum(&Blocks { source, extent: on_raster, progress })?
         }
-        ValueRangeChoice::Percentiles { low, high, joint } => percentiles(source, on_raster, [low, high], joint)?,
+        ValueRangeChoice::Percentiles { low, high, joint } => {
+            percentiles(&Blocks { source, extent: on_raster, progress }, [low, high], joint)?
+        }
     };
     Ok(ValueRange::PerBand(ranges))
 }
 
-/// Call `visit` with every block of the extent, row by row.
-fn for_each_block(source: &dyn ChipSource, extent: Window, mut visit: impl FnMut(&RasterSample)) -> Result<()> {
-    for row in (0..extent.shape.height).step_by(BLOCK.height) {
-        for column in (0..extent.shape.width).step_by(BLOCK.width) {
-            let shape =
-                Shape::new(BLOCK.height.min(extent.shape.height - row), BLOCK.width.min(extent.shape.width - column));
-            visit(&source.read(Window::new(extent.column + column as i64, extent.row + row as i64, shape))?);
+/// An extent of a raster that is read block by block.
+struct Blocks<'a> {
+    source: &'a dyn ChipSource,
+    extent: Window,
+    progress: &'a dyn Progress,
+}
+
+impl Blocks<'_> {
+    /// Call `visit` with every block, row by row.
+    fn for_each(&self, mut visit: impl FnMut(&RasterSample)) -> Result<()> {
+        let Self { source, extent, progress } = self;
+        let Shape { height, width } = extent.shape;
+        progress.push_info(&format!("reading {extent} of {} for its value range", source.source_path()));
+        for row in (0..height).step_by(BLOCK.height) {
+            for column in (0..width).step_by(BLOCK.width) {
+                if progress.is_canceled() {
+                    return Err(Error::Cancelled { done: 0, total: 1 });
+                }
+                let shape = Shape::new(BLOCK.height.min(height - row), BLOCK.width.min(width - column));
+                visit(&source.read(Window::new(extent.column + column as i64, extent.row + row as i64, shape))?);
+            }
         }
+        Ok(())
     }
-    Ok(())
+
+    fn bands(&self) -> usize {
+        self.source.bands().len()
+    }
+
+    fn no_data(&self) -> Error {
+        Error::invalid_argument(
+            "extent",
+            "at least one pixel that holds data",
+            format_args!("none among {} of {}", self.extent, self.source.source_path()),
+        )
+    }
 }
 
 /// The finite values of a band's valid pixels.
@@ -66,10 +100,10 @@ fn values<'a, T: PixelValue>(sample: &'a RasterSample, band: usize, all: &'a [T]
         .map(|(_, v)| *v)
 }
 
-fn minimum_and_maximum(source: &dyn ChipSource, extent: Window) -> Result<Vec<BandRange>> {
+fn minimum_and_maximum(blocks: &Blocks<'_>) -> Result<Vec<BandRange>> {
     let nothing = BandRange { min: f64::INFINITY, max: f64::NEG_INFINITY };
-    let mut ranges = vec![nothing; source.bands().len()];
-    for_each_block(source, extent, |sample| {
+    let mut ranges = vec![nothing; blocks.bands()];
+    blocks.for_each(|sample| {
         for (band, range) in ranges.iter_mut().enumerate() {
             *range = with_pixels!(&sample.pixels, all => values(sample, band, all).fold(*range, |range, v| {
                 BandRange { min: range.min.min(v.to_f64()), max: range.max.max(v.to_f64()) }
@@ -77,25 +111,25 @@ fn minimum_and_maximum(source: &dyn ChipSource, extent: Window) -> Result<Vec<Ba
         }
     })?;
     if ranges.iter().all(|range| range.min > range.max) {
-        return Err(empty_extent(source, extent));
+        return Err(blocks.no_data());
     }
     let or_zero = |range: BandRange| if range.min > range.max { BandRange { min: 0.0, max: 0.0 } } else { range };
     Ok(ranges.into_iter().map(or_zero).collect())
 }
 
-fn percentiles(source: &dyn ChipSource, extent: Window, percents: [f64; 2], joint: bool) -> Result<Vec<BandRange>> {
-    let bands = source.bands().len();
+fn percentiles(blocks: &Blocks<'_>, percents: [f64; 2], joint: bool) -> Result<Vec<BandRange>> {
+    let bands = blocks.bands();
     let mut selections: Vec<RadixSelection> =
         (0..if joint { 1 } else { bands }).map(|_| RadixSelection::new(percents)).collect();
     // The number of passes is that of the element type's digits, known after the first block.
     loop {
-        for_each_block(source, extent, |sample| {
+        blocks.for_each(|sample| {
             with_pixels!(&sample.pixels, all => for band in 0..bands {
                 selections[if joint { 0 } else { band }].count(values(sample, band, all));
             });
         })?;
         if selections.iter().all(RadixSelection::is_empty) {
-            return Err(empty_extent(source, extent));
+            return Err(blocks.no_data());
         }
         selections.iter_mut().for_each(RadixSelection::descend);
         if selections.iter().all(RadixSelection::is_finished) {
@@ -104,14 +138,6 @@ fn percentiles(source: &dyn ChipSource, extent: Window, percents: [f64; 2], join
     }
     let ranges: Vec<_> = selections.iter().map(RadixSelection::range).collect();
     Ok(if joint { vec![ranges[0]; bands] } else { ranges })
-}
-
-fn empty_extent(source: &dyn ChipSource, extent: Window) -> Error {
-    Error::invalid_argument(
-        "extent",
-        "at least one pixel that holds data",
-        format_args!("none among {extent} of {}", source.source_path()),
-    )
 }
 
 /// Exact order statistics of values that are seen several times but never kept: a radix selection.

@@ -1,6 +1,7 @@
 //! How raster values become bytes.
 
 use crate::error::{Error, Result};
+use crate::model::Preprocess;
 
 /// What the user asked for; resolved against a raster by [`crate::ChipSource::value_range`].
 #[derive(Clone, Copy, Debug, Default, PartialEq, serde::Serialize, serde::Deserialize)]
@@ -30,6 +31,16 @@ pub enum ValueRangeChoice {
 }
 
 impl ValueRangeChoice {
+    /// As it is for a model that wants its chips so: with [`Preprocess::Geosam01`] every chip is stretched by itself unless
+    /// something else was asked for.
+    #[must_use]
+    pub fn for_preprocess(self, preprocess: Preprocess) -> Self {
+        match (self, preprocess) {
+            (Self::Auto, Preprocess::Geosam01) => Self::PerChip,
+            (choice, _) => choice,
+        }
+    }
+
     /// # Errors
     /// [`Error::InvalidArgument`] unless `min < max`, or `0 ≤ low < high ≤ 100`.
     pub fn validate(&self) -> Result<()> {

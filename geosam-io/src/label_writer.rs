@@ -50,6 +50,8 @@ pub struct LabelWriter {
     grid: GeoGrid,
     /// Pixels of the mask of each label, as many as a `u32` counts.
     areas: HashMap<u32, u32>,
+    /// Something is missing from the file.
+    failed: bool,
 }
 
 impl LabelWriter {
@@ -90,7 +92,7 @@ impl LabelWriter {
             Ok(dataset)
         };
         let dataset = create().map_err(|e| dataset_error("write", &path.to_string_lossy(), e))?;
-        Ok(Self { dataset, folder, grid: grid.clone(), areas: HashMap::new() })
+        Ok(Self { dataset, folder, grid: grid.clone(), areas: HashMap::new(), failed: false })
     }
 
     /// Write `label` on the pixels of a mask of the window's shape, row-major.
@@ -100,14 +102,21 @@ impl LabelWriter {
     /// [`Error::OutOfBounds`] if the window leaves the grid; [`Error::Dataset`] if it cannot be written. The file will not
     /// appear then.
     pub fn write(&mut self, label: u32, window: Window, mask: &[bool]) -> Result<()> {
+        let result = self.burn(label, window, mask);
+        self.failed |= result.is_err();
+        result
+    }
+
+    fn burn(&mut self, label: u32, window: Window, mask: &[bool]) -> Result<()> {
         self.grid.window(window)?;
         if mask.len() != window.shape.area() {
             return Err(Error::invalid_argument("mask", format!("{} pixels", window.shape), mask.len()));
         }
         let area = u32::try_from(mask.iter().filter(|inside| **inside).count()).unwrap_or(u32::MAX);
-        if label == 0 || self.areas.insert(label, area).is_some() {
+        if label == 0 || self.areas.contains_key(&label) {
             return Err(Error::invalid_argument("label", "a number above 0 that is not in use", label));
         }
+        self.areas.insert(label, area);
         let Shape { height, width } = window.shape;
         let (mut row, mut rest) = (window.row as usize, mask);
         while row < window.row as usize + height {
@@ -138,9 +147,10 @@ impl LabelWriter {
     /// Put the file in its place, with overviews, where an existing one is replaced.
     ///
     /// # Errors
-    /// [`Error::Dataset`] or [`Error::Io`] if it cannot be written.
+    /// [`Error::Dataset`] or [`Error::Io`] if it cannot be written, or [`LabelWriter::write`] has failed.
     pub fn finish(self) -> Result<()> {
-        let Self { folder, mut dataset, .. } = self;
+        let Self { folder, mut dataset, failed, .. } = self;
+        folder.check_complete(failed)?;
         let path = folder.path().to_path_buf();
         let translate = || -> Result<(), GdalError> {
             dataset.flush_cache()?;

@@ -2,11 +2,10 @@
 
 use std::fs::{self, File};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
 
-use geosam_core::{Error, Result};
+use geosam_core::{Error, Result, create_temporary, sync_folder};
 
-use crate::whole_files::{remove_if_there, sync_folder_of, with_suffix};
+use crate::whole_files::remove_if_there;
 
 /// A folder beside a file in the making, in which GDAL puts it together; gone on drop, with what is in it.
 #[derive(Debug)]
@@ -18,10 +17,8 @@ pub(crate) struct StagingFolder {
 impl StagingFolder {
     /// A folder for the file that is to appear at `path`.
     pub(crate) fn beside(path: &Path) -> Result<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let folder = with_suffix(path, &format!(".{}-{number}.tmp", std::process::id()));
-        fs::create_dir(&folder).map_err(|e| Error::io("write", path, e))?;
+        let created = create_temporary(path, |folder| fs::create_dir(folder));
+        let (folder, ()) = created.map_err(|e| Error::io("write", path, e))?;
         Ok(Self { path: path.to_path_buf(), folder })
     }
 
@@ -35,6 +32,19 @@ impl StagingFolder {
         self.folder.join(name)
     }
 
+    /// Refuses to finish a file of which something could not be written.
+    pub(crate) fn check_complete(&self, failed: bool) -> Result<()> {
+        if !failed {
+            return Ok(());
+        }
+        Err(Error::Dataset {
+            operation: "write",
+            dataset: self.path.display().to_string(),
+            reason: "a part of it could not be written, as was said then; write it again".to_string(),
+            source: None,
+        })
+    }
+
     /// Put a finished file of the folder in its place, and remove the `stale` files that describe the one it replaces.
     pub(crate) fn commit(self, name: &str, stale: &[PathBuf]) -> Result<()> {
         let file = self.file(name);
@@ -45,7 +55,7 @@ impl StagingFolder {
             fs::rename(&file, &self.path)
         };
         commit().map_err(|e| Error::io("write", &self.path, e))?;
-        sync_folder_of(&self.path);
+        sync_folder(&self.path);
         Ok(())
     }
 }

@@ -53,6 +53,8 @@ pub struct VectorWriter {
     folder: StagingFolder,
     format: VectorFormat,
     waiting: MaskFeatures,
+    /// Something is missing from the file.
+    failed: bool,
 }
 
 /// The file, once there is something to write.
@@ -83,7 +85,7 @@ impl VectorWriter {
         spatial_ref(crs)?;
         let folder = StagingFolder::beside(path)?;
         let waiting = MaskFeatures { crs: crs.clone(), features: Vec::new() };
-        Ok(Self { sink: Sink::Nothing, folder, format, waiting })
+        Ok(Self { sink: Sink::Nothing, folder, format, waiting, failed: false })
     }
 
     /// Append features, which must be in the writer's CRS.
@@ -93,6 +95,12 @@ impl VectorWriter {
     /// for a property that has no column or does not fit in it; [`Error::Io`] or [`Error::Dataset`] if it cannot be written.
     /// The file will not appear then.
     pub fn write(&mut self, features: MaskFeatures) -> Result<()> {
+        let result = self.append(features);
+        self.failed |= result.is_err();
+        result
+    }
+
+    fn append(&mut self, features: MaskFeatures) -> Result<()> {
         if features.crs != self.waiting.crs {
             return Err(Error::Crs {
                 crs: features.crs.to_string(),
@@ -107,8 +115,9 @@ impl VectorWriter {
     /// Put the file in its place, where an existing one is replaced.
     ///
     /// # Errors
-    /// As [`VectorWriter::write`].
+    /// As [`VectorWriter::write`], and if that has failed.
     pub fn finish(mut self) -> Result<()> {
+        self.folder.check_complete(self.failed)?;
         self.flush()?;
         let Self { sink, folder, format, .. } = self;
         match sink {

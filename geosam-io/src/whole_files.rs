@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use gdal::errors::GdalError;
 use gdal::vsi;
-use geosam_core::{Error, Result};
+use geosam_core::{Error, Result, create_temporary, sync_folder};
 
 use crate::gdal_setup;
 
@@ -33,14 +33,8 @@ pub(crate) fn write_parts(main: &Path, parts: &[(PathBuf, impl AsRef<[u8]>)], st
         staged.into_iter().try_for_each(Staged::commit)
     };
     write().map_err(|e| Error::io("write", main, e))?;
-    sync_folder_of(main);
+    sync_folder(main);
     Ok(())
-}
-
-/// Make a rename durable. Some file systems cannot sync a folder; the files themselves are safe.
-pub(crate) fn sync_folder_of(path: &Path) {
-    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let _ = File::open(folder).and_then(|folder| folder.sync_all());
 }
 
 /// `path` with `suffix` appended to its name.
@@ -65,10 +59,7 @@ struct Staged<'p> {
 
 impl<'p> Staged<'p> {
     fn new(path: &'p Path, bytes: &[u8]) -> io::Result<Self> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let temporary = with_suffix(path, &format!(".{}-{number}.tmp", std::process::id()));
-        let mut file = File::create_new(&temporary)?;
+        let (temporary, mut file) = create_temporary(path, |name| File::create_new(name))?;
         let staged = Self { path, temporary };
         file.write_all(bytes)?;
         file.sync_all()?;

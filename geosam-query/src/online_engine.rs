@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use geosam_core::{
-    ChipSource, CrsTransform, Error, PixelBox, PixelPrompt, PredictOptions, Preprocess, PromptSet, Result, Segmenter,
+    ChipSource, CrsTransform, Error, NoProgress, PixelBox, PixelPrompt, PredictOptions, PromptSet, Result, Segmenter,
     Shape, ValueRange, ValueRangeChoice, Window,
 };
 
@@ -55,12 +55,9 @@ impl OnlineQueryEngine {
         if chip.area() == 0 {
             return Err(Error::invalid_argument("chip size", "at least one pixel on each side", chip));
         }
-        let choice = match (options.value_range, spec.preprocess) {
-            (ValueRangeChoice::Auto, Preprocess::Geosam01) => ValueRangeChoice::PerChip,
-            (choice, _) => choice,
-        };
+        let choice = options.value_range.for_preprocess(spec.preprocess);
         choice.validate()?;
-        let range = source.value_range(choice, Window::whole(source.grid().shape))?;
+        let range = source.value_range(choice, Window::whole(source.grid().shape), &NoProgress)?;
         let id = NEXT_ID.fetch_add(1, Ordering::Relaxed);
         Ok(Self { source, segmenter, transform, chip, range, id })
     }

@@ -94,8 +94,8 @@ impl ChipSource for Watch {
         sample
     }
 
-    fn value_range(&self, choice: ValueRangeChoice, extent: Window) -> Result<ValueRange> {
-        self.raster.value_range(choice, extent)
+    fn value_range(&self, choice: ValueRangeChoice, extent: Window, progress: &dyn Progress) -> Result<ValueRange> {
+        self.raster.value_range(choice, extent, progress)
     }
 }
 

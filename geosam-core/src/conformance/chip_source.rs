@@ -1,5 +1,6 @@
 use crate::coordinates::{Shape, Window};
 use crate::error::Error;
+use crate::progress::NoProgress;
 use crate::sample::{Pixels, RasterSample};
 use crate::source::ChipSource;
 use crate::value_range::{ValueRange, ValueRangeChoice};
@@ -78,7 +79,8 @@ fn windows_past_the_raster(source: &dyn ChipSource, whole: &RasterSample) {
 
 fn value_ranges(source: &dyn ChipSource, whole: &RasterSample) {
     let extent = Window::whole(source.grid().shape);
-    let range = |choice| source.value_range(choice, extent).expect("statistics of a raster that holds data");
+    let range =
+        |choice| source.value_range(choice, extent, &NoProgress).expect("statistics of a raster that holds data");
     let fixed = range(ValueRangeChoice::Fixed { min: 1.0, max: 2.0 });
     let ValueRange::PerBand(fixed) = fixed else { panic!("a fixed range is one for each band, not {fixed:?}") };
     assert!(fixed.len() == source.bands().len() && fixed.iter().all(|r| r.min == 1.0 && r.max == 2.0), "{fixed:?}");
@@ -93,7 +95,7 @@ fn value_ranges(source: &dyn ChipSource, whole: &RasterSample) {
         other @ ValueRange::PerChip => panic!("the automatic range is one for the raster, not {other:?}"),
     }
     let upside_down = ValueRangeChoice::Fixed { min: 2.0, max: 1.0 };
-    assert!(matches!(source.value_range(upside_down, extent), Err(Error::InvalidArgument { .. })));
+    assert!(matches!(source.value_range(upside_down, extent, &NoProgress), Err(Error::InvalidArgument { .. })));
 }
 
 /// Read a window and check what holds for every sample.

@@ -58,7 +58,12 @@ impl Archive {
                 return Err(file.invalid("stored entries, as torch.save writes them", format!("{name} compressed")));
             }
             let start = data_start(file, entry.header_start())?;
-            storages.insert(key.to_string(), start..start.saturating_add(entry.size()));
+            let end = start.saturating_add(entry.size());
+            if end > file.size_in_bytes() {
+                let found = format!("{name} of {} bytes in a file of {}", entry.size(), file.size_in_bytes());
+                return Err(file.invalid("entries within the file", found));
+            }
+            storages.insert(key.to_string(), start..end);
         }
         Ok(Self { pickle, storages })
     }

@@ -194,8 +194,8 @@ impl ChipSource for Careless {
         Ok(RasterSample { valid: None, ..self.0.read(window)? })
     }
 
-    fn value_range(&self, choice: ValueRangeChoice, extent: Window) -> Result<ValueRange> {
-        self.0.value_range(choice, extent)
+    fn value_range(&self, choice: ValueRangeChoice, extent: Window, progress: &dyn Progress) -> Result<ValueRange> {
+        self.0.value_range(choice, extent, progress)
     }
 }
 

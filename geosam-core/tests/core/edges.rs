@@ -1,8 +1,9 @@
 //! Unusual input: an error or the obvious answer, never a panic.
 
 use geosam_core::{
-    Affine, BandRange, BoundingBox, Crs, Error, GeoGrid, GridGeoSampler, Label, NEUTRAL_RGB, PixelAnchor, Pixels,
-    Points, PromptSet, RasterSample, SameCrsOnly, Shape, ValueRange, Window, WorldPoint, chip_extent_rectangles,
+    Affine, BandRange, BoundingBox, ChipSource, Crs, Error, FeatureTensor, GeoGrid, GridGeoSampler, Label,
+    MemoryRaster, ModelImage, NEUTRAL_RGB, PixelAnchor, Pixels, Points, PromptSet, RasterSample, SameCrsOnly, Shape,
+    ValueRange, Window, WorldPoint, chip_extent_rectangles,
 };
 
 fn utm() -> Crs {
@@ -171,4 +172,32 @@ fn samples_are_validated() {
     assert!(sample(Pixels::U16(vec![1, 2]), 2, None).to_model_image(&ValueRange::PerChip).is_err(), "too few values");
     let constant = ValueRange::PerBand(vec![BandRange { min: 5.0, max: 5.0 }]);
     assert_eq!(words.to_model_image(&constant).unwrap().rgb(), [0; 6], "a constant band is black");
+}
+
+#[test]
+fn sizes_that_no_memory_holds_are_refused() {
+    assert!(matches!(ModelImage::new(Shape::new(usize::MAX, 2), vec![]), Err(Error::InvalidArgument { .. })));
+    assert!(matches!(FeatureTensor::new(vec![1 << 32, 1 << 32], vec![]), Err(Error::InvalidArgument { .. })));
+    assert!(FeatureTensor::new(vec![0, 1 << 32], vec![]).is_ok());
+    let grid = GeoGrid::new(Affine::from_origin(0.0, 0.0, 1.0, 1.0), Shape::square(2), utm()).unwrap();
+    let raster = MemoryRaster::new(Pixels::U8(vec![1; 4]), grid).unwrap();
+    for side in [1 << 40, usize::MAX] {
+        let error = raster.read(Window::new(0, 0, Shape::square(side))).unwrap_err();
+        assert!(matches!(error, Error::TooLarge { .. }), "{error}");
+    }
+}
+
+#[test]
+fn no_data_is_what_the_pixels_type_makes_of_it() {
+    let grid = GeoGrid::new(Affine::from_origin(0.0, 0.0, 1.0, 1.0), Shape::new(1, 2), utm()).unwrap();
+    let valid = |pixels, nodata| {
+        let raster = MemoryRaster::new(pixels, grid.clone()).unwrap().with_nodata(nodata);
+        raster.read(Window::whole(Shape::new(1, 2))).unwrap().valid.unwrap()
+    };
+    assert_eq!(valid(Pixels::F32(vec![1.0, -3.4e38]), -3.4e38), [true, false]);
+    assert_eq!(valid(Pixels::F32(vec![0.1, 1.0]), 0.1), [false, true]);
+    assert_eq!(valid(Pixels::F64(vec![0.1, f64::from(0.1_f32)]), 0.1), [false, true]);
+    // A byte is never -9999, nor 300.
+    assert_eq!(valid(Pixels::U8(vec![0, 255]), -9999.0), [true, true]);
+    assert_eq!(valid(Pixels::U8(vec![0, 255]), 300.0), [true, true]);
 }

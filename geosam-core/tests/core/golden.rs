@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use geosam_core::{
     Affine, BandRange, BoundingBox, Crs, CrsDescription, CrsTransform, GeoGrid, GridGeoSampler, MaskVectorizer, Masks,
-    MemoryRaster, PixelAnchor, Pixels, RasterSample, Result, Shape, ValueRange, ValueRangeChoice, VectorizeOptions,
-    Window, WorldPoint,
+    MemoryRaster, NoProgress, PixelAnchor, Pixels, RasterSample, Result, Shape, ValueRange, ValueRangeChoice,
+    VectorizeOptions, Window, WorldPoint,
 };
 use serde_json::Value;
 
@@ -204,7 +204,8 @@ fn percentiles_are_numpys() {
         for i in 0..percents.len() - 1 {
             let choice = ValueRangeChoice::Percentiles { low: percents[i], high: percents[i + 1], joint: false };
             let range =
-                geosam_core::statistics::value_range(&raster, choice, Window::whole(Shape::new(15, 20))).unwrap();
+                geosam_core::statistics::value_range(&raster, choice, Window::whole(Shape::new(15, 20)), &NoProgress)
+                    .unwrap();
             let ValueRange::PerBand(range) = range else { panic!("{range:?}") };
             for (found, expected) in [(range[0].min, expected[i]), (range[0].max, expected[i + 1])] {
                 assert_eq!(found, expected, "{kind}");

@@ -1,10 +1,15 @@
 //! Value ranges from the pixels of a raster.
 
-use geosam_core::statistics::value_range;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
 use geosam_core::{
-    Affine, BandRange, ChipSource, Crs, Error, GeoGrid, MemoryRaster, Pixels, Shape, ValueRange, ValueRangeChoice,
-    Window,
+    Affine, BandRange, ChipSource, Crs, Error, GeoGrid, MemoryRaster, NoProgress, Pixels, Progress, Result, Shape,
+    ValueRange, ValueRangeChoice, Window, statistics,
 };
+
+fn value_range(source: &dyn ChipSource, choice: ValueRangeChoice, extent: Window) -> Result<ValueRange> {
+    statistics::value_range(source, choice, extent, &NoProgress)
+}
 
 fn raster(pixels: Pixels, shape: Shape) -> MemoryRaster {
     let grid = GeoGrid::new(Affine::from_origin(0.0, 0.0, 1.0, 1.0), shape, Crs::wgs84()).unwrap();
@@ -23,12 +28,12 @@ fn percentiles(low: f64, high: f64, joint: bool) -> ValueRangeChoice {
 fn automatic_ranges() {
     let shape = Shape::new(1, 3);
     let bytes = raster(Pixels::U8(vec![1, 2, 3]), shape);
-    assert_eq!(bytes.value_range(ValueRangeChoice::Auto, Window::whole(shape)).unwrap(), ValueRange::AsIs);
+    assert_eq!(bytes.value_range(ValueRangeChoice::Auto, Window::whole(shape), &NoProgress).unwrap(), ValueRange::AsIs);
     let words = raster(Pixels::I16(vec![-5, 7, 2, 100, 300, 200]), shape);
-    let auto = words.value_range(ValueRangeChoice::Auto, Window::whole(shape)).unwrap();
+    let auto = words.value_range(ValueRangeChoice::Auto, Window::whole(shape), &NoProgress).unwrap();
     assert_eq!(auto, per_band(&[(-5.0, 7.0), (100.0, 300.0)]));
     // Only the extent counts, and of that only what lies on the raster.
-    let part = words.value_range(ValueRangeChoice::Auto, Window::new(1, 0, Shape::new(5, 2))).unwrap();
+    let part = words.value_range(ValueRangeChoice::Auto, Window::new(1, 0, Shape::new(5, 2)), &NoProgress).unwrap();
     assert_eq!(part, per_band(&[(2.0, 7.0), (200.0, 300.0)]));
 }
 
@@ -124,4 +129,36 @@ fn an_extent_without_data_is_an_error() {
     assert!(matches!(off, Err(Error::OutOfBounds { .. })));
     let backwards = value_range(&empty, percentiles(98.0, 2.0, false), Window::whole(shape));
     assert!(matches!(backwards, Err(Error::InvalidArgument { .. })));
+}
+
+/// Cancels when it is asked for the so-manieth time.
+struct CancelAt(AtomicUsize);
+
+impl Progress for CancelAt {
+    fn set_progress(&self, _percent: f64) {}
+
+    fn push_info(&self, message: &str) {
+        assert_eq!(message, "reading 600×2 pixels at column 0, row 0 of memory for its value range");
+    }
+
+    fn is_canceled(&self) -> bool {
+        self.0.fetch_sub(1, Ordering::SeqCst) == 1
+    }
+}
+
+#[test]
+fn reading_for_statistics_can_be_cancelled() {
+    // Two blocks, which percentiles of floats read twice.
+    let shape = Shape::new(600, 2);
+    let floats = raster(Pixels::F32((0..1200).map(|i| i as f32).collect()), shape);
+    let read = |choice, cancel_at| {
+        statistics::value_range(&floats, choice, Window::whole(shape), &CancelAt(AtomicUsize::new(cancel_at)))
+    };
+    for (choice, blocks) in [(ValueRangeChoice::Auto, 2), (percentiles(0.0, 100.0, false), 4)] {
+        for cancel_at in 1..=blocks {
+            assert!(matches!(read(choice, cancel_at), Err(Error::Cancelled { .. })), "{choice:?}");
+        }
+        assert_eq!(read(choice, blocks + 1).unwrap(), per_band(&[(0.0, 1199.0)]));
+    }
+    assert!(read(ValueRangeChoice::PerChip, 1).is_ok(), "nothing is read");
 }

@@ -3,7 +3,8 @@
 use std::sync::{Mutex, PoisonError};
 
 use geosam_core::{
-    Affine, BoundingBox, ChipSource, GeoGrid, RasterSample, Result, Shape, ValueRange, ValueRangeChoice, Window,
+    Affine, BoundingBox, ChipSource, GeoGrid, Progress, RasterSample, Result, Shape, ValueRange, ValueRangeChoice,
+    Window,
 };
 
 use super::element::ElementType;
@@ -211,8 +212,8 @@ impl ChipSource for RasterDataset {
 
     /// Reads the extent in blocks, once for minimum and maximum and once for each 16 bits of the type for percentiles.
     /// Pixels in which one of the bands lacks data are left out.
-    fn value_range(&self, choice: ValueRangeChoice, extent: Window) -> Result<ValueRange> {
-        WithDataInEveryBand(self).value_range(choice, extent)
+    fn value_range(&self, choice: ValueRangeChoice, extent: Window, progress: &dyn Progress) -> Result<ValueRange> {
+        WithDataInEveryBand(self).value_range(choice, extent, progress)
     }
 }
 

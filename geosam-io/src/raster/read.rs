@@ -16,7 +16,7 @@ impl RasterDataset {
     ///
     /// # Errors
     /// [`Error::OutOfBounds`] if the window misses the raster, [`Error::InvalidArgument`] if it or `out_shape` is empty,
-    /// [`Error::Dataset`] if the file cannot be read.
+    /// [`Error::TooLarge`] if it is more than can be in memory, [`Error::Dataset`] if the file cannot be read.
     pub fn read_window(&self, window: Window, out_shape: Option<Shape>) -> Result<RasterSample> {
         self.read_window_with(window, out_shape.unwrap_or(window.shape), Rule::AnyBand)
     }
@@ -36,6 +36,7 @@ impl RasterDataset {
         let window = FloatWindow::between(at.left, at.top, at.right, at.bottom, grid.shape);
         let rounded = |length: f64| ((length + 0.5).floor() as usize).max(1);
         let shape = checked(out_shape.unwrap_or(Shape::new(rounded(window.height), rounded(window.width))))?;
+        RasterSample::check_size(shape, self.bands().len())?;
         let (pixels, valid) = self.with_raster(|raster| self.read_part(raster, &window, shape, Rule::AnyBand))?;
         // DIFFERENCE: Python geosam keeps the raster's pixel size here, so that its transform is off where the size was
         // rounded or `out_shape` is given.
@@ -49,6 +50,7 @@ impl RasterDataset {
     pub(super) fn read_window_with(&self, window: Window, shape: Shape, rule: Rule) -> Result<RasterSample> {
         window.validate()?;
         checked(shape)?;
+        RasterSample::check_size(shape, self.bands().len())?;
         let raster_shape = self.grid().shape;
         let Some(inside) = window.clip(raster_shape) else {
             return Err(Error::OutOfBounds {

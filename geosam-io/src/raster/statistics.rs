@@ -1,6 +1,8 @@
 //! Statistics over an extent.
 
-use geosam_core::{ChipSource, GeoGrid, RasterSample, Result, ValueRange, ValueRangeChoice, Window, statistics};
+use geosam_core::{
+    ChipSource, GeoGrid, Progress, RasterSample, Result, ValueRange, ValueRangeChoice, Window, statistics,
+};
 
 use super::dataset::RasterDataset;
 use super::validity::Rule;
@@ -27,7 +29,7 @@ impl ChipSource for WithDataInEveryBand<'_> {
         self.0.read_window_with(window, window.shape, Rule::EveryBand)
     }
 
-    fn value_range(&self, choice: ValueRangeChoice, extent: Window) -> Result<ValueRange> {
-        statistics::value_range(self, choice, extent)
+    fn value_range(&self, choice: ValueRangeChoice, extent: Window, progress: &dyn Progress) -> Result<ValueRange> {
+        statistics::value_range(self, choice, extent, progress)
     }
 }

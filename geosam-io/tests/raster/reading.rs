@@ -1,8 +1,8 @@
 //! What `RasterDataset` promises beyond what rasterio does.
 
 use geosam_core::{
-    Affine, BandRange, BoundingBox, ChipSource, Crs, Error, GeoGrid, Pixels, Shape, ValueRange, ValueRangeChoice,
-    Window, conformance,
+    Affine, BandRange, BoundingBox, ChipSource, Crs, Error, GeoGrid, NoProgress, Pixels, Shape, ValueRange,
+    ValueRangeChoice, Window, conformance,
 };
 use geosam_io::{RasterDataset, RasterInfo, RasterOptions, Resampling, write_raster};
 
@@ -118,7 +118,10 @@ fn a_no_data_value_in_one_band_hides_no_pixel_and_spoils_no_statistics() {
     let whole = Window::whole(Shape::new(1, 3));
     assert_eq!(dataset.read(whole).unwrap().valid.unwrap(), [true, true, false]);
     let ranges = [BandRange { min: 500.0, max: 500.0 }, BandRange { min: 60.0, max: 60.0 }];
-    assert_eq!(dataset.value_range(ValueRangeChoice::Auto, whole).unwrap(), ValueRange::PerBand(ranges.to_vec()));
+    assert_eq!(
+        dataset.value_range(ValueRangeChoice::Auto, whole, &NoProgress).unwrap(),
+        ValueRange::PerBand(ranges.to_vec())
+    );
 }
 
 #[test]

@@ -128,7 +128,9 @@ fn features_that_do_not_fit_are_refused() {
     late.features[0].properties.insert("score".to_string(), json!(1));
     late.features[1].properties.remove("name");
     writer.write(late).unwrap();
-    drop(writer);
+    let error = writer.finish().unwrap_err();
+    assert!(error.to_string().contains("a.gpkg: a part of it could not be written"), "{error}");
+    assert!(names(folder.path()).is_empty());
 
     let create = |name: &str, crs: &str| VectorWriter::create(folder.path().join(name), &Crs::new(crs)).unwrap_err();
     assert!(create("a.shp", UTM).to_string().contains(".gpkg"));

@@ -1,7 +1,7 @@
 //! How well a model answers.
 
 use geosam_core::{
-    Error, Label, Masks, ModelImage, PixelPrompt, PredictOptions, PromptSession, Result, Segmenter, Shape,
+    Error, Label, Masks, ModelImage, PixelPrompt, PredictOptions, Prediction, PromptSession, Result, Segmenter, Shape,
 };
 
 use super::clicks::{bounds, correction, innermost};
@@ -9,6 +9,8 @@ use super::lesson::shares;
 use crate::postprocess::masks_at_source;
 use crate::preprocess::Letterbox;
 
+/// Objects that are asked for together.
+const TOGETHER: usize = 16;
 /// Clicks of [`ObjectIou::clicks`].
 const CLICKS: usize = 5;
 
@@ -42,7 +44,15 @@ pub fn evaluate(model: &dyn Segmenter, image: &ModelImage, masks: &Masks) -> Res
         return Err(Error::invalid_argument("masks", format!("the image's {}", image.shape()), shape));
     }
     let session = model.open_image(image)?;
+    let letterbox = Letterbox::new(shape, model.spec().image_size);
     let objects: Vec<_> = masks.iter().filter(|mask| mask.contains(&true)).collect();
+    let ious = objects.chunks(TOGETHER).map(|objects| evaluate_together(&*session, objects, letterbox));
+    Ok(ious.collect::<Result<Vec<_>>>()?.concat())
+}
+
+/// Asks for some objects at once: six masks of the image's shape each are in memory together.
+fn evaluate_together(session: &dyn PromptSession, objects: &[&[bool]], letterbox: Letterbox) -> Result<Vec<ObjectIou>> {
+    let shape = letterbox.source();
     let click = |mask: &&[bool]| {
         let at = innermost(mask, shape).expect("the mask is not empty");
         PixelPrompt { points: vec![at], labels: vec![Label::Foreground], ..PixelPrompt::default() }
@@ -53,13 +63,11 @@ pub fn evaluate(model: &dyn Segmenter, image: &ModelImage, masks: &Masks) -> Res
     let [single, several] = [false, true].map(|multimask| session.predict(&prompts, PredictOptions { multimask }));
     let (single, several) = (single?, several?);
     let boxed = session.predict(&boxes, PredictOptions::default())?;
-    let corrected = after_corrections(&*session, &mut prompts, &objects, shape)?;
+    let corrected = after_corrections(session, &mut prompts, objects, shape)?;
 
-    let letterbox = Letterbox::new(shape, model.spec().image_size);
-    let mut results = Vec::with_capacity(objects.len());
-    for (index, truth) in objects.into_iter().enumerate() {
-        let first = |predictions: &[geosam_core::Prediction]| iou(truth, predictions[index].masks.mask(0));
-        results.push(ObjectIou {
+    let ious = objects.iter().enumerate().map(|(index, truth)| {
+        let first = |predictions: &[Prediction]| iou(truth, predictions[index].masks.mask(0));
+        ObjectIou {
             click: first(&single),
             best_of_three: several[index].masks.iter().map(|mask| iou(truth, mask)).fold(0.0, f64::max),
             bbox: first(&boxed),
@@ -67,9 +75,9 @@ pub fn evaluate(model: &dyn Segmenter, image: &ModelImage, masks: &Masks) -> Res
             resolution: iou(truth, &known(truth, letterbox, single[index].low_res.shape.height)),
             score: f64::from(single[index].scores[0]),
             area: truth.iter().filter(|&&inside| inside).count(),
-        });
-    }
-    Ok(results)
+        }
+    });
+    Ok(ious.collect())
 }
 
 /// The answers to all clicks, the first of which are given.
@@ -78,7 +86,7 @@ fn after_corrections(
     prompts: &mut [PixelPrompt],
     truths: &[&[bool]],
     shape: Shape,
-) -> Result<Vec<geosam_core::Prediction>> {
+) -> Result<Vec<Prediction>> {
     for _ in 1..CLICKS {
         let answers = session.predict(prompts, PredictOptions::default())?;
         for ((prompt, answer), truth) in prompts.iter_mut().zip(answers).zip(truths) {

@@ -9,7 +9,7 @@ use safetensors::Dtype;
 use super::parameters::{Parameters, Values};
 use super::random::Random;
 use super::step::{Image, Seen, Step, StepReport};
-use super::trainer::{Example, learning_rate};
+use super::trainer::{Example, check_settings, learning_rate};
 use crate::checkpoint::Checkpoint;
 use crate::device::DeviceChoice;
 use crate::image_features::ImageFeatures;
@@ -90,14 +90,11 @@ impl FineTune {
     /// Encodes the chips that are to be learned from. Those without any object are left out.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] if no chip has an object, for masks of another shape than their image, or for a number of
-    /// steps, chips or objects of zero; as [`crate::load_model`].
+    /// [`Error::InvalidArgument`] if no chip has an object, for masks of another shape than their image, a number of steps,
+    /// chips or objects of zero, or a learning rate that is not a positive number; as [`crate::load_model`].
     pub fn new(checkpoint: &Checkpoint, examples: &[Example], config: FineTuneConfig) -> Result<Self> {
-        for (parameter, number) in [("steps", config.steps), ("chips", config.chips), ("objects", config.objects)] {
-            if number == 0 {
-                return Err(Error::invalid_argument(parameter, "at least 1", number));
-            }
-        }
+        let numbers = [("steps", config.steps), ("chips", config.chips), ("objects", config.objects)];
+        check_settings(&numbers, config.learning_rate)?;
         let model = checkpoint.recognised().config.clone();
         model.validate()?;
         let is_tuned = |name: &str| name.contains("mask_decoder") && !shapes_features(name);
@@ -143,7 +140,7 @@ impl FineTune {
     /// Learns from the next chips.
     ///
     /// # Errors
-    /// None that can be expected.
+    /// [`Error::Unsupported`] if the weights have diverged.
     pub fn step(&mut self) -> Result<StepReport> {
         let FineTuneConfig { steps, warmup, learning_rate: highest, chips, objects, seed } = self.config;
         let made = self.parameters.steps();
@@ -164,7 +161,7 @@ impl FineTune {
                 Ok(Seen { decoder, features: image.autodiff(), neighbours: None })
             })?;
         let rate = learning_rate(made, warmup, steps, highest);
-        Ok(learned.apply(&mut self.parameters, rate))
+        learned.apply(&mut self.parameters, rate)
     }
 
     /// The model as it is now, of the moving average of the weights.

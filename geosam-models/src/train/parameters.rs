@@ -115,9 +115,24 @@ impl Parameters {
 
     /// One step of AdamW (<https://arxiv.org/abs/1711.05101>): matrices decay, vectors do not. Gradients longer than
     /// `longest` all together are shortened to it; returns their length before.
-    pub(crate) fn update(&mut self, mut gradients: BTreeMap<String, Tensor<1>>, rate: f64, longest: f64) -> f64 {
+    ///
+    /// # Errors
+    /// [`Error::Unsupported`] for gradients that are no numbers; nothing is changed then.
+    pub(crate) fn update(
+        &mut self,
+        mut gradients: BTreeMap<String, Tensor<1>>,
+        rate: f64,
+        longest: f64,
+    ) -> Result<f64> {
         let square = |gradient: &Tensor<1>| read(gradient.clone().square().sum())[0];
         let length = f64::from(gradients.values().map(square).sum::<f32>()).sqrt();
+        if !length.is_finite() {
+            let reason = "the weights have diverged; begin again from the last checkpoint with a lower learning rate";
+            return Err(Error::Unsupported {
+                what: "a step without a finite gradient".to_string(),
+                reason: reason.to_string(),
+            });
+        }
         let scale = if length > longest { longest / length } else { 1.0 };
         let optimizer = |decay: f32| -> AdamW {
             let [beta_1, beta_2] = BETAS;
@@ -144,7 +159,7 @@ impl Parameters {
             parameter.value = value;
         }
         self.steps += 1;
-        length
+        Ok(length)
     }
 
     /// Writes the averaged tensors as a safetensors file that holds them in `dtype`, f16 or f32, through another name first.

@@ -57,19 +57,22 @@ pub(super) struct Learned {
 
 impl Learned {
     /// Changes the parameters by what was learned.
-    pub(super) fn apply(self, parameters: &mut Parameters, rate: f64) -> StepReport {
+    ///
+    /// # Errors
+    /// As [`Parameters::update`].
+    pub(super) fn apply(self, parameters: &mut Parameters, rate: f64) -> Result<StepReport> {
         let Self { sums, gradients } = self;
         let prompts = sums.prompts as f64;
         let gradients = gradients.into_iter().map(|(name, gradient)| (name, gradient / prompts)).collect();
-        StepReport {
+        Ok(StepReport {
             loss: sums.total / prompts,
             single_iou: sums.single_iou / prompts,
             best_iou: sums.best_iou / prompts,
             score_error: sums.score_error / prompts,
             neighbours: sums.neighbours / prompts,
-            gradient: parameters.update(gradients, rate, LONGEST_GRADIENT),
+            gradient: parameters.update(gradients, rate, LONGEST_GRADIENT)?,
             rate,
-        }
+        })
     }
 }
 

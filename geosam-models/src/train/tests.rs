@@ -136,6 +136,26 @@ fn wrong_examples_are_refused() {
 }
 
 #[test]
+fn rates_at_which_nothing_is_learned_are_refused_and_a_step_that_diverged_changes_nothing() {
+    for learning_rate in [f64::NAN, f64::INFINITY, 0.0, -1.0] {
+        let config = TrainConfig { learning_rate, ..TrainConfig::new(SamConfig::small_sam2(), 3) };
+        let error = Trainer::new(config).unwrap_err().to_string();
+        assert!(error.contains("learning rate"), "{error}");
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let [before, after] = ["before", "after"].map(|name| folder.path().join(name));
+    // The first step leaves weights behind of which no gradient is a number.
+    let config = TrainConfig { learning_rate: 1e38, warmup: 0, ..TrainConfig::new(SamConfig::small_sam2(), 9) };
+    let mut trainer = Trainer::new(config).unwrap();
+    trainer.step(&[example(2)]).unwrap();
+    trainer.save(&before).unwrap();
+    let error = trainer.step(&[example(2)]).unwrap_err().to_string();
+    assert!(error.contains("lower learning rate"), "{error}");
+    trainer.save(&after).unwrap();
+    assert!(std::fs::read(before).unwrap() == std::fs::read(after).unwrap());
+}
+
+#[test]
 fn evaluation_refuses_masks_of_another_image() {
     let Example { image, .. } = example(8);
     let masks = Masks::new(Shape::square(64), vec![true; 64 * 64]).unwrap();

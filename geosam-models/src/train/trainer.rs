@@ -53,6 +53,17 @@ pub(super) fn learning_rate(step: usize, warmup: usize, steps: usize, highest: f
     highest * 0.5 * (1.0 + (PI * done.min(1.0)).cos())
 }
 
+/// Refuses numbers of zero, and a rate at which nothing is learned.
+pub(super) fn check_settings(numbers: &[(&'static str, usize)], learning_rate: f64) -> Result<()> {
+    if let Some(&(parameter, number)) = numbers.iter().find(|(_, number)| *number == 0) {
+        return Err(Error::invalid_argument(parameter, "at least 1", number));
+    }
+    if !(learning_rate > 0.0 && learning_rate.is_finite()) {
+        return Err(Error::invalid_argument("learning rate", "a positive number", learning_rate));
+    }
+    Ok(())
+}
+
 /// An image and the masks of the objects in it.
 #[derive(Clone, Debug)]
 pub struct Example {
@@ -73,15 +84,12 @@ impl Trainer {
     /// A network of random weights.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for a configuration that is no SAM, or for a number of steps or objects of zero;
+    /// [`Error::InvalidArgument`] for a configuration that is no SAM, a number of steps or objects of zero, or a learning rate
+    /// that is not a positive number;
     /// [`Error::Unsupported`] for MobileSAM, whose norms are folded into its convolutions while it is loaded.
     pub fn new(config: TrainConfig) -> Result<Self> {
         config.model.validate()?;
-        for (parameter, number) in [("steps", config.steps), ("objects", config.objects)] {
-            if number == 0 {
-                return Err(Error::invalid_argument(parameter, "at least 1", number));
-            }
-        }
+        check_settings(&[("steps", config.steps), ("objects", config.objects)], config.learning_rate)?;
         if let ImageEncoderConfig::Tiny(_) = config.model.image_encoder {
             let reason =
                 "its norms are folded into its convolutions; train another encoder, or fine-tune its mask decoder";
@@ -109,8 +117,8 @@ impl Trainer {
     /// Learns from some images, side by side.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for masks of another shape than their image, or if there
-    /// is no object at all.
+    /// [`Error::InvalidArgument`] for masks of another shape than their image, or if there is no object at all;
+    /// [`Error::Unsupported`] if the weights have diverged.
     pub fn step(&mut self, examples: &[Example]) -> Result<StepReport> {
         let TrainConfig { model, seed, steps, warmup, learning_rate: highest, objects } = &self.config;
         let step = Step { model, objects: *objects, seed: *seed };
@@ -127,7 +135,7 @@ impl Trainer {
         })?;
         let rate = learning_rate(self.parameters.steps() % *steps, *warmup, *steps, *highest);
         drop(source);
-        Ok(learned.apply(&mut self.parameters, rate))
+        learned.apply(&mut self.parameters, rate)
     }
 
     /// The model as it is now, of the moving average of the weights.

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 
 use geosam_core::{
-    ChipRecord, ChipSource, Error, FeatureStore, GeoGrid, GridGeoSampler, ModelSpec, PixelPoint, Preprocess,
-    PromptSession, Result, Segmenter, Shape, ValueRange, ValueRangeChoice, Window,
+    ChipRecord, ChipSource, Error, FeatureStore, GeoGrid, GridGeoSampler, ModelSpec, NoProgress, PixelPoint,
+    PromptSession, Result, Segmenter, Shape, ValueRange, Window,
 };
 
 use super::config::AutomaticMasksRaster;
@@ -73,12 +73,9 @@ impl Chips {
         source.grid().window(extent)?;
         let chip = raster.chip.unwrap_or(Shape::square(model.image_size));
         let sampler = GridGeoSampler::with_tiling(extent, chip, raster.tiling)?;
-        let choice = match (raster.value_range, model.preprocess) {
-            (ValueRangeChoice::Auto, Preprocess::Geosam01) => ValueRangeChoice::PerChip,
-            (choice, _) => choice,
-        };
+        let choice = raster.value_range.for_preprocess(model.preprocess);
         choice.validate()?;
-        let range = source.value_range(choice, extent)?;
+        let range = source.value_range(choice, extent, &NoProgress)?;
         let windows = sampler.windows().map(Rectangle::of).collect();
         Ok((Self::Raster { source, range }, windows))
     }

@@ -2,6 +2,9 @@
 
 use geosam_core::{Error, ModelType, Result, Shape, Tiling, ValueRangeChoice, Window};
 
+/// Points along a side of a chip, and of a batch, at most: more than one a pixel tell nothing new.
+const MOST_POINTS: usize = 1024;
+
 /// How [`AutomaticMasks`](crate::AutomaticMasks) asks for masks and which it keeps.
 ///
 /// Names and defaults are those of the official generators, `SamAutomaticMaskGenerator` of segment-anything and
@@ -85,8 +88,8 @@ impl AutomaticMasksConfig {
         for (parameter, count) in
             [("points per side", self.points_per_side), ("points per batch", self.points_per_batch)]
         {
-            if count == 0 {
-                return Err(Error::invalid_argument(parameter, "at least 1", count));
+            if !(1..=MOST_POINTS).contains(&count) {
+                return Err(Error::invalid_argument(parameter, format!("1 to {MOST_POINTS}"), count));
             }
         }
         if !self.stability_score_offset.is_finite() || self.stability_score_offset < 0.0 {

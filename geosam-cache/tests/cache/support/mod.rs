@@ -72,7 +72,7 @@ impl ChipSource for FakeRaster {
         })
     }
 
-    fn value_range(&self, choice: ValueRangeChoice, _extent: Window) -> Result<ValueRange> {
+    fn value_range(&self, choice: ValueRangeChoice, _extent: Window, _progress: &dyn Progress) -> Result<ValueRange> {
         Ok(if choice == ValueRangeChoice::PerChip { ValueRange::PerChip } else { ValueRange::AsIs })
     }
 }

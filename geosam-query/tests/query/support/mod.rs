@@ -8,8 +8,8 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use geosam_core::{
     Affine, ChipRecord, ChipSource, EncodedImageFeatures, Error, FeaturePayload, FeatureStore, FeatureTensor, GeoGrid,
     Label, LowResLogits, Masks, MemoryFeatureStore, ModelImage, ModelSpec, ModelType, PixelPrompt, Pixels, Points,
-    Precision, PredictOptions, Prediction, Preprocess, PromptSession, PromptSet, RasterSample, Result, Segmenter,
-    Shape, ValueRange, ValueRangeChoice, Window, WorldPoint, encode_and_open, logits_stability,
+    Precision, PredictOptions, Prediction, Preprocess, Progress, PromptSession, PromptSet, RasterSample, Result,
+    Segmenter, Shape, ValueRange, ValueRangeChoice, Window, WorldPoint, encode_and_open, logits_stability,
 };
 
 /// Side of the fake model's input, and of its chips.
@@ -191,7 +191,7 @@ impl ChipSource for FakeRaster {
         })
     }
 
-    fn value_range(&self, choice: ValueRangeChoice, _extent: Window) -> Result<ValueRange> {
+    fn value_range(&self, choice: ValueRangeChoice, _extent: Window, _progress: &dyn Progress) -> Result<ValueRange> {
         Ok(if choice == ValueRangeChoice::PerChip { ValueRange::PerChip } else { ValueRange::AsIs })
     }
 }
