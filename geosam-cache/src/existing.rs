@@ -102,7 +102,7 @@ fn refused(root: &Path, found: &str) -> Error {
     Error::InvalidArgument {
         parameter: "output folder",
         expected: "an empty one, or features of the same raster, model and grid".to_string(),
-        found: format!("{} with {found}; choose another folder, or overwrite it", root.display()),
+        found: format!("{} with {found}; do as then, choose another folder, or overwrite it", root.display()),
     }
 }
 

@@ -4,6 +4,9 @@ use geosam_core::{GeoGrid, ModelType, Precision, Preprocess, Shape, ValueRange, 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+/// Settings that say which raster it is.
+const RASTER: [&str; 3] = ["source_path", "source_state", "grid"];
+
 /// Raster, model and chip grid of a folder: two runs with equal settings make the same chips.
 ///
 /// Recorded in the manifest, and compared when a run meets a folder that exists.
@@ -52,13 +55,26 @@ impl FolderSettings {
             return None;
         };
         let by_hash = self.fingerprint.is_some() && other.fingerprint.is_some();
-        own.into_iter()
-            .filter(|(name, _)| !(by_hash && ["model_id", "origin_checkpoint"].contains(&name.as_str())))
-            .find(|(name, value)| others.get(name) != Some(value))
-            .map(|(name, value)| {
-                let theirs = others.get(&name).map(ToString::to_string).unwrap_or_default();
-                (name, value.to_string(), theirs)
-            })
+        // The rest often follows from the raster.
+        let names = RASTER.into_iter().chain(own.keys().map(String::as_str).filter(|name| !RASTER.contains(name)));
+        names
+            .filter(|name| !(by_hash && ["model_id", "origin_checkpoint"].contains(name)))
+            .find(|name| others.get(*name) != own.get(*name))
+            .map(|name| (name.to_string(), shown(own.get(name)), shown(others.get(name))))
+    }
+}
+
+/// A setting for people.
+fn shown(value: Option<&Value>) -> String {
+    match value {
+        None | Some(Value::Null) => "none".to_string(),
+        Some(Value::Object(sides))
+            if sides.len() == 2 && sides.contains_key("height") && sides.contains_key("width") =>
+        {
+            format!("{}×{}", sides["height"], sides["width"])
+        }
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
     }
 }
 

@@ -16,6 +16,8 @@ use serde_json::json;
 use crate::arguments::{GridArguments, ModelArguments, RangeArguments, RasterArguments, refuse_with_folder};
 use crate::console::{Terminal, print_json, print_line, print_note};
 use crate::info::is_feature_folder;
+use crate::output_files;
+use crate::query::inputs;
 use outputs::{Outputs, Polygons};
 use parameters::Parameters;
 
@@ -31,7 +33,8 @@ pub(crate) struct Auto {
     source: String,
     #[command(flatten)]
     model: ModelArguments,
-    /// Write the masks: polygons as .geojson, .gpkg or .fgb, or a raster of labels (COG) as .tif; may be repeated
+    /// Write the masks, in place of what is there: polygons as .geojson, .json, .gpkg or .fgb, or a raster of labels (COG) as
+    /// .tif; may be repeated
     #[arg(long = "out", value_name = "FILE")]
     outputs: Vec<PathBuf>,
     #[command(flatten)]
@@ -54,8 +57,12 @@ impl Auto {
         let start = Instant::now();
         // What is cheap to check comes before the model is loaded.
         self.polygons.check(&self.outputs)?;
+        output_files::check(self.outputs.iter().map(PathBuf::as_path), inputs(&self.source, &self.model))?;
         let (masks, segmenter) = self.open()?;
         let mut outputs = Outputs::create(&self.outputs, masks.grid(), self.polygons)?;
+        if self.outputs.is_empty() {
+            print_note("masks are counted and not written; give --out FILE to keep them");
+        }
         let report = masks.for_each(&Terminal::start("searching")?, |mask| outputs.write(&mask))?;
         outputs.finish()?;
         self.print(&report, &segmenter, start.elapsed().as_secs_f64());

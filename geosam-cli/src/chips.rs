@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::arguments::{GridArguments, RasterArguments};
 use crate::console::{print_json, print_line};
+use crate::output_files;
 
 /// Preview the chips that encoding would make: how many, where, and how much room their features take.
 #[derive(Debug, Args)]
@@ -24,7 +25,7 @@ pub(crate) struct Chips {
     reading: RasterArguments,
     #[command(flatten)]
     grid: GridArguments,
-    /// Write the rectangles: .geojson, .gpkg, .fgb or .shp
+    /// Write the rectangles, in place of what is there: .geojson, .json, .gpkg, .fgb or .shp
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
     /// Print one JSON object
@@ -35,6 +36,7 @@ pub(crate) struct Chips {
 impl Chips {
     pub(crate) fn run(&self) -> Result<()> {
         let settings = LegacySettings::default();
+        output_files::check(self.out.as_deref(), [PathBuf::from(&self.raster)])?;
         let model = ModelDefinition::by_id(&self.model)?;
         let (chip, tiling) = (self.grid.chip(model.image_size), self.grid.tiling(&settings)?);
         let raster = self.reading.open(&self.raster, self.grid.crs.clone(), &settings)?;

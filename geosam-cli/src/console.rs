@@ -2,6 +2,8 @@
 
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use geosam::{Error, Progress, Result};
 use indicatif::{ProgressBar, ProgressStyle};
@@ -41,10 +43,16 @@ pub(crate) fn print_json(value: &serde_json::Value) {
     print_line(&value.to_string());
 }
 
-/// A progress bar on stderr; Ctrl-C asks the work to stop after the chip at hand.
+/// Time between two lines where nobody sees a bar.
+const LINE_INTERVAL: Duration = Duration::from_secs(30);
+
+/// A progress bar on stderr, or a line every half minute where that is no terminal; Ctrl-C asks the work to stop after the
+/// chip at hand.
 #[derive(Debug)]
 pub(crate) struct Terminal {
     bar: ProgressBar,
+    /// When the last line was printed, or the work begun.
+    line: Mutex<Instant>,
 }
 
 static INTERRUPTED: AtomicBool = AtomicBool::new(false);
@@ -65,13 +73,18 @@ impl Terminal {
             ProgressStyle::with_template("{prefix} [{bar:40}] {percent:>3} %  {elapsed} elapsed, {eta} left  {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()).progress_chars("=> "));
         bar.set_prefix(what.to_string());
-        Ok(Self { bar })
+        Ok(Self { bar, line: Mutex::new(Instant::now()) })
     }
 }
 
 impl Progress for Terminal {
     fn set_progress(&self, percent: f64) {
         self.bar.set_position((percent * 10.0).round() as u64);
+        let mut line = self.line.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.bar.is_hidden() && line.elapsed() >= LINE_INTERVAL {
+            *line = Instant::now();
+            eprintln!("{}: {percent:.1} % after {:.0} s", self.bar.prefix(), self.bar.elapsed().as_secs_f64());
+        }
     }
 
     fn push_info(&self, message: &str) {

@@ -10,7 +10,7 @@ use geosam::{
 use serde_json::json;
 
 use crate::arguments::{ByteSize, GridArguments, ModelArguments, RangeArguments, RasterArguments, read_settings};
-use crate::console::{Terminal, print_json, print_line};
+use crate::console::{Terminal, print_json, print_line, print_note};
 
 /// Encode a raster into a feature folder, once; prompts are then answered from the folder in milliseconds.
 ///
@@ -71,7 +71,11 @@ impl Encode {
             ..FeatureCacheConfig::default()
         };
         let builder = FeatureCacheBuilder::new(raster, segmenter.clone(), Arc::new(Osr), out, config);
-        let report = builder.build(&Terminal::start("encoding")?)?;
+        let report = builder.build(&Terminal::start("encoding")?).inspect_err(|error| {
+            if let Error::Cancelled { .. } = error {
+                print_note("what is encoded is kept; the same command goes on from there");
+            }
+        })?;
         if self.json {
             print_json(&json!({
                 "folder": out,
@@ -126,5 +130,5 @@ fn print_summary(report: &BuildReport, segmenter: &Sam) {
         t.write.as_secs_f64(),
     ));
     let mib = report.bytes as f64 / f64::from(1 << 20);
-    print_line(&format!("{mib:.1} MiB in {}", report.manifest_path.display()));
+    print_line(&format!("{mib:.1} MiB of chips written; {}", report.manifest_path.display()));
 }

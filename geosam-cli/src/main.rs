@@ -7,6 +7,7 @@ mod console;
 mod encode;
 mod info;
 mod models;
+mod output_files;
 mod query;
 
 use std::process::ExitCode;
@@ -23,17 +24,11 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// Encode a raster into a feature folder.
     Encode(encode::Encode),
-    /// Answer prompts from a feature folder, or straight from a raster.
     Query(query::Query),
-    /// Find everything on a feature folder or raster, without prompts.
     Auto(auto::Auto),
-    /// Say what a feature folder, a checkpoint or a raster holds.
     Info(info::Info),
-    /// Preview the chips that encoding would make.
     Chips(chips::Chips),
-    /// List the models.
     Models(models::Models),
 }
 
@@ -54,7 +49,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             console::print_error(&error);
-            ExitCode::FAILURE
+            // What a shell reports of a program that Ctrl-C ended.
+            if let geosam::Error::Cancelled { .. } = error { ExitCode::from(130) } else { ExitCode::FAILURE }
         }
     }
 }

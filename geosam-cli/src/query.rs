@@ -3,25 +3,29 @@
 pub(crate) mod outputs;
 
 use std::path::{Path, PathBuf};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use clap::Args;
 use geosam::{
     BoundingBox, Crs, Error, LegacySettings, OnlineQueryCache, OnlineQueryOptions, Osr, Points, PredictOptions,
-    PromptFileOptions, PromptSet, QueryResult, Result, open_folder, query_raster, read_prompts,
+    PromptFileOptions, PromptSet, Result, ValueRange, describe_feature_source, open_folder, query_raster, read_prompts,
 };
 use serde_json::json;
 
 use crate::arguments::{
     BoxArgument, ModelArguments, PointArgument, RangeArguments, RasterArguments, refuse_with_folder,
 };
-use crate::console::{print_json, print_line};
+use crate::console::{print_json, print_line, print_note};
 use crate::info::is_feature_folder;
+use crate::output_files;
 use outputs::{Answer, ImageSource, Outputs};
 
 /// Answer prompts from a feature folder, or straight from a raster: the chip around the prompt is then encoded first.
 ///
-/// All --point options and --box prompt for one object; a file has one object for each feature.
+/// All --point options and --box prompt for one object; a file has one object for each feature, or for each value of
+/// --group-field. If some prompts of a file have no answer, the others are written and the command fails in the end.
+///
+/// A raster that is not of bytes is read as a whole for its value range, unless --value-range or --compat says it.
 #[derive(Debug, Args)]
 pub(crate) struct Query {
     /// A feature folder, or anything GDAL opens
@@ -35,9 +39,20 @@ pub(crate) struct Query {
     /// A box around the object
     #[arg(long = "box", value_name = "L,B,R,T", allow_hyphen_values = true)]
     bbox: Option<BoxArgument>,
-    /// Prompts from a vector file: points are clicks, polygons are boxes
+    /// Prompts from a vector file: points are clicks, polygons are boxes. Results have the feature's id as `prompt`
     #[arg(long, value_name = "FILE")]
     prompts: Option<PathBuf>,
+    /// Layer of the prompt file [default: the only one with geometries]
+    #[arg(long, value_name = "NAME", requires = "prompts")]
+    layer: Option<String>,
+    /// Field of the prompt file with 1 for points on the object and 0 for points off it [default: `label`, `labels`,
+    /// `point_label`, `point_labels` or `prompt_label`, unless it holds other texts]
+    #[arg(long, value_name = "NAME", requires = "prompts")]
+    label_field: Option<String>,
+    /// Field of the prompt file whose value the features of one object share [default: `prompt_id`, `object` or `group`, if it
+    /// holds whole numbers]
+    #[arg(long, value_name = "NAME", requires = "prompts")]
+    group_field: Option<String>,
     /// CRS of --point and --box, and of --prompts if the file does not say
     #[arg(long)]
     crs: Option<Crs>,
@@ -50,7 +65,7 @@ pub(crate) struct Query {
     /// Smallest part to keep, in squared units of the chip's CRS
     #[arg(long, value_name = "A", default_value_t = 0.0)]
     min_area: f64,
-    /// Write the result: .geojson, .gpkg, .fgb, .shp, .tif or .png; may be repeated
+    /// Write the result, in place of what is there: .geojson, .json, .gpkg, .fgb, .shp, .tif or .png; may be repeated
     #[arg(long = "out", value_name = "FILE")]
     outputs: Vec<PathBuf>,
     /// Write the decoder's logits, the masks and the scores
@@ -68,14 +83,20 @@ pub(crate) struct Query {
 impl Query {
     pub(crate) fn run(&self) -> Result<()> {
         let outputs = Outputs::new(&self.outputs, self.logits.as_deref(), self.simplify, self.min_area)?;
+        let read = inputs(&self.source, &self.model).chain(self.prompts.clone());
+        output_files::check(outputs.paths(), read)?;
         let prompts = self.prompts()?;
         let (answers, image, device) = self.answer(prompts)?;
+        let asked = answers.len();
+        let (answers, unanswered) = apart(answers)?;
         outputs.write(&answers, &image)?;
         if self.json {
+            let failed = |(id, error): &Unanswered| json!({"id": id, "error": error.to_string()});
             print_json(&json!({
                 "source": self.source,
                 "device": device,
                 "results": answers.iter().map(Answer::to_json).collect::<Vec<_>>(),
+                "unanswered": unanswered.iter().map(failed).collect::<Vec<_>>(),
                 "outputs": outputs.paths(),
             }));
         } else {
@@ -86,7 +107,16 @@ impl Query {
                 print_line(&format!("wrote {}", path.display()));
             }
         }
-        Ok(())
+        for (id, error) in &unanswered {
+            print_note(&format!("prompt {id}: {error}"));
+        }
+        match unanswered.len() {
+            0 => Ok(()),
+            count => {
+                let found = format!("none for {count} of {asked}; the others are written");
+                Err(Error::invalid_argument("prompts", "prompts that all have an answer", found))
+            }
+        }
     }
 
     /// The prompts, each with its identifier.
@@ -102,6 +132,15 @@ impl Query {
             .map(|BoxArgument([left, bottom, right, top])| BoundingBox::new(left, bottom, right, top, self.crs.clone()))
             .transpose()?;
         let mut prompts = Vec::new();
+        if let Some(path) = &self.prompts {
+            let options = PromptFileOptions {
+                layer: self.layer.clone(),
+                label_field: self.label_field.clone(),
+                group_field: self.group_field.clone(),
+                crs: self.crs.clone(),
+            };
+            prompts.extend(read_prompts(path, &options)?.into_iter().map(|p| (p.id, p.prompt)));
+        }
         if points.is_some() || bbox.is_some() {
             if self.crs.is_none() {
                 return Err(Error::MissingCrs {
@@ -109,11 +148,9 @@ impl Query {
                     remedy: "say with --crs which CRS --point and --box are in, for example --crs EPSG:4326",
                 });
             }
-            prompts.push((0, PromptSet::new(points, bbox, &Osr)?));
-        }
-        if let Some(path) = &self.prompts {
-            let options = PromptFileOptions { crs: self.crs.clone(), ..PromptFileOptions::default() };
-            prompts.extend(read_prompts(path, &options)?.into_iter().map(|p| (p.id, p.prompt)));
+            // A number that no feature of the file has.
+            let id = prompts.iter().map(|(id, _)| id + 1).max().unwrap_or(0);
+            prompts.insert(0, (id, PromptSet::new(points, bbox, &Osr)?));
         }
         if prompts.is_empty() {
             return Err(Error::invalid_argument("prompt", "--point, --box or --prompts", "none of them"));
@@ -121,8 +158,8 @@ impl Query {
         Ok(prompts)
     }
 
-    /// Every prompt's answer, in order, where pictures of their chips come from, and the device that was used.
-    fn answer(&self, prompts: Vec<(i64, PromptSet)>) -> Result<(Vec<Answer>, ImageSource, String)> {
+    /// What became of every prompt, in order, where pictures of their chips come from, and the device that was used.
+    fn answer(&self, prompts: Vec<(i64, PromptSet)>) -> Result<(Vec<Outcome>, ImageSource, String)> {
         let options = PredictOptions { multimask: self.multimask };
         let settings = LegacySettings::default();
         if is_feature_folder(Path::new(&self.source)) {
@@ -134,34 +171,69 @@ impl Query {
             let sets: Vec<PromptSet> = prompts.iter().map(|(_, prompt)| prompt.clone()).collect();
             let results = engine.query_many(&sets, options);
             let seconds = start.elapsed().as_secs_f64() / prompts.len() as f64;
-            let answers = collect(prompts, results, seconds)?;
+            let outcome = |((id, prompt), result): (_, Result<_>)| match result {
+                Ok(result) => Ok(Answer { id, prompt, result, seconds }),
+                Err(error) => Err((id, error)),
+            };
+            let answers = prompts.into_iter().zip(results).map(outcome).collect();
             Ok((answers, ImageSource::folder(Path::new(&self.source))?, device))
         } else {
             let raster = self.reading.open(&self.source, None, &settings)?;
             let value_range = self.range.choice(self.model.preprocess(), &settings)?;
             let segmenter = self.model.load(&settings)?;
             let device = segmenter.device_name().to_string();
-            let engine = query_raster(
-                raster.clone(),
-                segmenter,
-                OnlineQueryOptions { value_range, ..OnlineQueryOptions::default() },
-            )?;
+            let start = Instant::now();
+            let options_of_engine = OnlineQueryOptions { value_range, ..OnlineQueryOptions::default() };
+            let engine = query_raster(raster.clone(), segmenter, options_of_engine)?;
+            note_slow_statistics(start.elapsed(), engine.value_range());
             let mut cache = OnlineQueryCache::default();
             let mut answers = Vec::with_capacity(prompts.len());
             for (id, prompt) in prompts {
                 let start = Instant::now();
-                let result = engine.query(&prompt, options, &mut cache)?;
-                answers.push(Answer { id, prompt, result, seconds: start.elapsed().as_secs_f64() });
+                answers.push(match engine.query(&prompt, options, &mut cache) {
+                    Ok(result) => Ok(Answer { id, prompt, result, seconds: start.elapsed().as_secs_f64() }),
+                    Err(error) => Err((id, error)),
+                });
             }
             Ok((answers, ImageSource::raster(raster, engine.value_range().clone()), device))
         }
     }
 }
 
-fn collect(prompts: Vec<(i64, PromptSet)>, results: Vec<Result<QueryResult>>, seconds: f64) -> Result<Vec<Answer>> {
-    prompts
-        .into_iter()
-        .zip(results)
-        .map(|((id, prompt), result)| Ok(Answer { id, prompt, result: result?, seconds }))
-        .collect()
+/// A prompt's answer, or its number and why it has none.
+type Outcome = std::result::Result<Answer, Unanswered>;
+type Unanswered = (i64, Error);
+
+/// The answers, and the prompts that have none; an error if there is no answer at all.
+fn apart(outcomes: Vec<Outcome>) -> Result<(Vec<Answer>, Vec<Unanswered>)> {
+    let (mut answers, mut unanswered) = (Vec::new(), Vec::new());
+    for outcome in outcomes {
+        match outcome {
+            Ok(answer) => answers.push(answer),
+            Err(failed) => unanswered.push(failed),
+        }
+    }
+    match answers.is_empty() {
+        true => Err(unanswered.swap_remove(0).1),
+        false => Ok((answers, unanswered)),
+    }
+}
+
+/// The files that are read, and the raster behind a folder: nothing may be written over them.
+pub(crate) fn inputs(source: &str, model: &ModelArguments) -> impl Iterator<Item = PathBuf> {
+    let folder = is_feature_folder(Path::new(source)).then(|| describe_feature_source(Path::new(source)));
+    let raster = folder.and_then(Result::ok).map(|summary| PathBuf::from(summary.source_path));
+    [Some(PathBuf::from(source)), model.checkpoint.clone(), raster].into_iter().flatten()
+}
+
+/// A raster that is not of bytes is read from end to end before its first chip.
+fn note_slow_statistics(took: Duration, range: &ValueRange) {
+    if let (ValueRange::PerBand(bands), true) = (range, took > Duration::from_secs(2)) {
+        let bands: Vec<_> = bands.iter().map(|band| format!("{} to {}", band.min, band.max)).collect();
+        print_note(&format!(
+            "the value range ({}) took {:.0} s, as all of the raster was read for it; --value-range MIN,MAX saves that",
+            bands.join("; "),
+            took.as_secs_f64()
+        ));
+    }
 }

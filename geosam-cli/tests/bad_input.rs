@@ -229,3 +229,65 @@ fn arguments_that_do_not_parse() {
     assert!(w.ok("--help").contains("encode"));
     assert!(w.ok("query --help").contains("--multimask"));
 }
+
+#[test]
+fn files_that_are_read_are_not_written_over() {
+    let w = Workspace::new();
+    let at = "--point 500100,4999900 --crs EPSG:32633";
+    w.ok("encode scene.tif --checkpoint CKPT --out features --stride 128");
+    std::fs::write(w.path("p.geojson"), include_str!("clicks.geojson")).unwrap();
+    std::fs::create_dir(w.path("sub")).unwrap();
+    let read = ["another file than those that are read"];
+    refused(&w, &format!("query scene.tif --checkpoint CKPT {at} --out scene.tif"), &read);
+    refused(&w, &format!("query features --checkpoint CKPT {at} --out sub/../scene.tif"), &read);
+    refused(&w, "query features --checkpoint CKPT --prompts p.geojson --out p.geojson", &read);
+    refused(&w, &format!("query features --checkpoint CKPT {at} --logits scene.tif"), &read);
+    refused(&w, "auto scene.tif --checkpoint CKPT --out scene.tif", &read);
+    refused(&w, "auto features --checkpoint CKPT --out scene.tif", &read);
+    refused(&w, "chips scene.tif --out scene.tif", &read);
+    refused(
+        &w,
+        &format!("query features --checkpoint CKPT {at} --out a.gpkg --out sub/../a.gpkg"),
+        &["each file once"],
+    );
+
+    w.ok("chips scene.tif --out mine.gpkg");
+    std::fs::rename(w.path("mine.gpkg"), w.path("all.gpkg")).unwrap();
+    let kept = ["all.gpkg with mine", "layer all alone"];
+    refused(&w, &format!("query features --checkpoint CKPT {at} --out all.gpkg"), &kept);
+    refused(&w, "auto features --checkpoint CKPT --out all.gpkg", &kept);
+    w.ok("chips scene.tif --out all2.gpkg");
+    w.ok("chips scene.tif --out all2.gpkg");
+}
+
+#[test]
+fn a_later_output_that_is_refused_leaves_no_earlier_one() {
+    let w = Workspace::new();
+    w.ok("encode scene.tif --checkpoint CKPT --out features --stride 128");
+    std::fs::write(w.path("p.geojson"), include_str!("clicks.geojson")).unwrap();
+    let query = "query features --checkpoint CKPT --prompts p.geojson --crs EPSG:32633 --out a.gpkg";
+    refused(&w, &format!("{query} --out b.tif"), &["several chips"]);
+    std::fs::rename(w.path("scene.tif"), w.path("moved.tif")).unwrap();
+    let one = "query features --checkpoint CKPT --point 500100,4999900 --crs EPSG:32633 --out a.gpkg --out a.png";
+    refused(&w, one, &["leave out the .png"]);
+}
+
+#[test]
+fn prompts_of_a_file_that_have_no_answer_are_named_and_the_others_answered() {
+    let w = Workspace::new();
+    w.ok("encode scene.tif --checkpoint CKPT --out features --stride 128");
+    let far = include_str!("clicks.geojson").replace("[500100, 4999900]", "[600100, 4999900]");
+    std::fs::write(w.path("p.geojson"), far).unwrap();
+    for source in ["features", "scene.tif"] {
+        let command = format!("query {source} --checkpoint CKPT --prompts p.geojson --out {source}.gpkg --json");
+        let output = w.run(&command);
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(output.status.code(), Some(1), "{said}");
+        assert!(said.contains("note: prompt 4: ") && said.contains("600100, 4999900"), "{said}");
+        assert!(said.contains("none for 1 of 2; the others are written"), "{said}");
+        let printed: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+        assert_eq!(printed["results"][0]["id"], 9);
+        assert_eq!(printed["unanswered"][0]["id"], 4);
+        assert!(w.path(&format!("{source}.gpkg")).is_file());
+    }
+}

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use crate::workspace::{Workspace, message};
+use crate::workspace::{Workspace, interruption};
 
 const ENCODE: &str = "encode scene.tif --checkpoint CKPT --out features --stride 16";
 const CHIPS: u64 = 12 * 18;
@@ -23,8 +23,8 @@ fn an_interrupted_run_is_continued() {
         std::thread::sleep(Duration::from_millis(1));
     }
     assert!(Command::new("kill").args(["-INT", &run.id().to_string()]).status().unwrap().success());
-    let said = message(&run.wait_with_output().unwrap(), ENCODE);
-    assert!(said.contains("cancelled after"), "{said}");
+    let said = interruption(&run.wait_with_output().unwrap());
+    assert!(said.contains("goes on from there"), "{said}");
 
     let kept = w.json("info features");
     let count = kept["chips"].as_u64().unwrap();

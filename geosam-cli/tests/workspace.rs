@@ -107,6 +107,14 @@ impl Workspace {
     }
 }
 
+/// The error of a command that was interrupted.
+pub(crate) fn interruption(output: &Output) -> String {
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert_eq!(output.status.code(), Some(130), "{text}");
+    assert!(text.lines().last().unwrap().starts_with("error: cancelled after"), "{text}");
+    text
+}
+
 pub(crate) fn message(output: &Output, what: &str) -> String {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(1), "geosam {what}: {text}");

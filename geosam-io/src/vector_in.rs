@@ -23,7 +23,8 @@ pub struct PromptFileOptions {
     /// Layer to read. Default: the only one that has geometries.
     pub layer: Option<String>,
     /// Field that holds 1 (foreground) or 0 (background) for each point. Default: the first called `label`, `labels`,
-    /// `point_label`, `point_labels` or `prompt_label`, in any case; without one, every point is foreground.
+    /// `point_label`, `point_labels` or `prompt_label`, in any case, unless it holds texts that are something else. Without
+    /// one, every point is foreground.
     pub label_field: Option<String>,
     /// Field whose value features of one object share. Default: the first called `prompt_id`, `object` or `group`, in any
     /// case, **if it holds whole numbers**; without one, every feature is an object of its own.
@@ -178,21 +179,35 @@ fn read_features(path: &Path, options: &PromptFileOptions) -> Result<(Crs, Vec<F
     let mut layer = file.layer(options.layer.as_deref())?;
     let crs = file.crs(&layer, options.crs.as_ref())?;
     let fields = Fields::of(layer.defn(), path, options)?;
+    // The first value of the field of labels that is none.
+    let mut unlike: Option<(i64, Value)> = None;
+    let mut labelled = false;
     let features = file.features(&mut layer, |id, feature| {
         let wrong = |expected: &str, found: String| file.invalid(expected, format!("{found} in feature {id}"));
         let properties = fields.properties(feature).map_err(|error| file.failed(error))?;
         let value = |field: Option<&String>| field.map(|field| properties.get(field).unwrap_or(&Value::Null));
         let mark = mark(feature.geometry()).map_err(|found| wrong("points and polygons", found))?;
         let label = match (&mark, value(fields.label.as_ref())) {
-            (Mark::Clicks(_), Some(value)) => label(value).ok_or_else(|| {
-                let field = fields.label.as_deref().unwrap_or_default();
-                wrong(&format!("0 (background) or 1 (foreground) in the field {field}"), value.to_string())
-            })?,
-            _ => Label::Foreground,
+            (Mark::Clicks(_), Some(value)) => {
+                let label = label(value);
+                match label {
+                    Some(_) => labelled = true,
+                    None => _ = unlike.get_or_insert((id, value.clone())),
+                }
+                label
+            }
+            _ => None,
         };
         let group = value(fields.group.as_ref()).filter(|group| !group.is_null()).map(ToString::to_string);
-        Ok(FileFeature { id, mark, label, group, properties })
+        Ok(FileFeature { id, mark, label: label.unwrap_or(Label::Foreground), group, properties })
     })?;
+    if let (Some((id, value)), Some(field)) = (unlike, &fields.label) {
+        // A text called "label" that nobody has asked for is a name (oak, beech).
+        if labelled || options.label_field.is_some() || !fields.label_is_text() {
+            let expected = format!("0 (background) or 1 (foreground) in the field {field}");
+            return Err(file.invalid(expected, format!("{value} in feature {id}")));
+        }
+    }
     match features.is_empty() {
         true => Err(file.invalid("at least one point or polygon", "none")),
         false => Ok((crs, features)),
@@ -232,6 +247,14 @@ impl Fields {
             None => detected(&GROUP_FIELDS, &is_whole),
         };
         Ok(Self { all, label, group })
+    }
+
+    /// Whether the field of labels may hold something else.
+    fn label_is_text(&self) -> bool {
+        let is_text = |(name, kind): &(String, OGRFieldType::Type)| {
+            Some(name) == self.label.as_ref() && *kind == OGRFieldType::OFTString
+        };
+        self.all.iter().any(is_text)
     }
 
     fn properties(&self, feature: &Feature<'_>) -> Result<Map<String, Value>, GdalError> {

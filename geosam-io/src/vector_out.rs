@@ -2,9 +2,11 @@
 
 use std::path::{Path, PathBuf};
 
+use gdal::Dataset;
+use gdal::vector::LayerAccess;
 use geosam_core::{Error, MaskFeatures, Result};
 
-use crate::gdal_setup::dataset_error;
+use crate::gdal_setup::{self, dataset_error};
 use crate::geojson_out::to_rfc7946;
 use crate::osr::spatial_ref;
 use crate::vector_columns::columns;
@@ -65,6 +67,32 @@ impl VectorFormat {
     }
 }
 
+impl VectorFormat {
+    /// Refuses to replace a GeoPackage that holds more than the layer that would be written.
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`], naming one of the others.
+    pub(crate) fn check_replaceable(self, path: &Path) -> Result<()> {
+        if self != Self::GeoPackage || !path.is_file() {
+            return Ok(());
+        }
+        gdal_setup::init();
+        // What GDAL cannot open is no GeoPackage that anybody could want.
+        let Ok(old) = Dataset::open(path) else { return Ok(()) };
+        let own = path.file_stem().unwrap_or_default().to_string_lossy();
+        let mut others = old.layers().map(|layer| layer.name()).filter(|name| *name != own);
+        let other = others.next().or_else(|| (old.raster_count() > 0).then(|| "a raster".to_string()));
+        match other {
+            None => Ok(()),
+            Some(other) => Err(Error::invalid_argument(
+                "output",
+                format!("a new file, or a GeoPackage with the layer {own} alone, which is replaced"),
+                format!("{} with {other}", path.display()),
+            )),
+        }
+    }
+}
+
 /// Write polygons and their properties to a vector file in the format of its extension ([`VectorFormat`]).
 ///
 /// GeoJSON is written in WGS 84 as RFC 7946 asks, coordinates rounded to 10⁻⁹ degrees; the other formats keep the CRS of
@@ -76,11 +104,11 @@ impl VectorFormat {
 /// are taken in a GeoPackage. In a Shapefile names are cut to 10 bytes, and texts to 254.
 ///
 /// An existing file is replaced in one step: a write that fails or is interrupted leaves it as it was, or (a Shapefile,
-/// between the renaming of its parts) leaves none.
+/// between the renaming of its parts) leaves none. A GeoPackage with other layers is not replaced.
 ///
 /// # Errors
-/// [`Error::InvalidArgument`] for an unknown extension, [`Error::Crs`] if the CRS is unknown or a coordinate has no
-/// longitude and latitude, [`Error::Io`] if the file cannot be written, [`Error::Dataset`] if GDAL refuses a feature.
+/// [`Error::InvalidArgument`] for an unknown extension, or a GeoPackage that holds other layers; [`Error::Crs`] if the CRS is
+/// unknown or a coordinate has no longitude and latitude, [`Error::Io`] if the file cannot be written, [`Error::Dataset`] if GDAL refuses a feature.
 ///
 /// # Examples
 /// ```
@@ -104,6 +132,7 @@ pub fn write_vector(path: impl AsRef<Path>, features: &MaskFeatures) -> Result<(
     if format == VectorFormat::GeoJson {
         return write_whole(path, &to_rfc7946(features)?);
     }
+    format.check_replaceable(path)?;
     let folder = MemoryFolder::new();
     let main = format!("layer.{}", path.extension().unwrap_or_default().to_string_lossy().to_ascii_lowercase());
     let srs = spatial_ref(&features.crs)?;

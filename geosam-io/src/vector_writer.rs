@@ -69,7 +69,7 @@ impl VectorWriter {
     /// A file for features in `crs`, in the format of its extension: .geojson, .json, .gpkg or .fgb.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] for an unknown extension, [`Error::Unsupported`] for a Shapefile, whose columns are as wide as
+    /// [`Error::InvalidArgument`] for an unknown extension or a GeoPackage that holds other layers, [`Error::Unsupported`] for a Shapefile, whose columns are as wide as
     /// the largest value of all features; [`Error::Crs`] if the CRS is unknown, [`Error::Io`] if the folder cannot be written
     /// to.
     pub fn create(path: impl AsRef<Path>, crs: &Crs) -> Result<Self> {
@@ -82,6 +82,7 @@ impl VectorWriter {
                 reason: "the columns of a Shapefile depend on all features; write .gpkg, .fgb or .geojson".to_string(),
             });
         }
+        format.check_replaceable(path)?;
         spatial_ref(crs)?;
         let folder = StagingFolder::beside(path)?;
         let waiting = MaskFeatures { crs: crs.clone(), features: Vec::new() };

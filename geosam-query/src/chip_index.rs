@@ -63,7 +63,13 @@ impl ChipIndex {
             Some(entry) => hint(&self.chips[entry.data], bounds, center, crs),
             None => "there are no chips".to_string(),
         };
-        Error::NotCovered { prompt: bounds.to_string(), hint }
+        let prompt = match &bounds.crs {
+            Some(crs) if bounds.width() == 0.0 && bounds.height() == 0.0 => {
+                format!("{}, {} ({crs})", bounds.left, bounds.bottom)
+            }
+            _ => bounds.to_string(),
+        };
+        Error::NotCovered { prompt, hint }
     }
 }
 

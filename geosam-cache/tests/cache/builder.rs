@@ -156,9 +156,9 @@ fn features_of_another_run_are_refused_unless_overwritten() {
     let mut other_model = FakeModel::new();
     other_model.spec.fingerprint = Some("beef".to_string());
     let error = builder(FakeRaster::new(8, 44), other_model, folder.path()).build(&NoProgress).unwrap_err();
-    assert!(error.to_string().contains("made with fingerprint \"f00d\", now it is \"beef\""), "{error}");
+    assert!(error.to_string().contains("made with fingerprint f00d, now it is beef"), "{error}");
     let error = build(FakeRaster::new(8, 20), folder.path()).unwrap_err();
-    assert!(error.to_string().contains("made with extent") || error.to_string().contains("made with grid"), "{error}");
+    assert!(error.to_string().contains("made with grid"), "the raster comes first: {error}");
     assert_eq!(std::fs::read(folder.path().join("manifest.parquet")).unwrap(), before);
 
     let config = FeatureCacheConfig { existing: ExistingFolder::Overwrite, ..FeatureCacheConfig::default() };

@@ -6,7 +6,7 @@ use clap::Args;
 use geosam::{AutomaticMask, Error, GeoGrid, LabelWriter, Result, VectorFormat, VectorWriter, VectorizeOptions};
 use serde_json::json;
 
-use crate::query::outputs::{Kind, check_folder, kind};
+use crate::query::outputs::{Kind, kind};
 
 /// How masks become polygons.
 #[derive(Clone, Copy, Debug, Args)]
@@ -24,7 +24,6 @@ impl Polygons {
     /// Check the files to write, before any work is done.
     pub(crate) fn check(&self, files: &[PathBuf]) -> Result<()> {
         for path in files {
-            check_folder(path)?;
             match kind(path) {
                 Kind::Vector if VectorFormat::for_path(path)? != VectorFormat::Shapefile => {}
                 Kind::Mask => {}

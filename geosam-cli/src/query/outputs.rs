@@ -97,7 +97,10 @@ impl ImageSource {
             Self::Folder { source_path, bands, range } => {
                 let options =
                     RasterOptions { bands: bands.clone(), crs: Some(grid.crs.clone()), ..RasterOptions::default() };
-                let raster = RasterDataset::open(source_path, &options)?;
+                let raster = RasterDataset::open(source_path, &options).map_err(|error| Error::Unsupported {
+                    what: "a picture without the raster that the folder was made from".to_string(),
+                    reason: format!("{error}; leave out the .png, or query the raster where it is now"),
+                })?;
                 let sample = raster.read_bounds(&grid.bounds(), Some(grid.shape))?;
                 sample.to_model_image(range.as_ref().unwrap_or(&ValueRange::PerChip))
             }
@@ -116,11 +119,11 @@ pub(crate) struct Outputs {
 impl Outputs {
     pub(crate) fn new(files: &[PathBuf], logits: Option<&Path>, simplify: f64, min_area: f64) -> Result<Self> {
         for path in files {
-            if kind(path) == Kind::Vector {
-                VectorFormat::for_path(path)?;
+            if kind(path) == Kind::Vector && VectorFormat::for_path(path).is_err() {
+                let expected = "a name ending in .geojson, .json, .gpkg, .fgb, .shp, .tif or .png";
+                return Err(Error::invalid_argument("--out", expected, path.display()));
             }
         }
-        files.iter().map(PathBuf::as_path).chain(logits).try_for_each(check_folder)?;
         let vectorize = VectorizeOptions {
             mask: MaskChoice::All,
             min_area,
@@ -135,23 +138,27 @@ impl Outputs {
     }
 
     pub(crate) fn write(&self, answers: &[Answer], image: &ImageSource) -> Result<()> {
+        // What may be refused comes before the first file.
+        let kinds = || self.files.iter().map(|path| kind(path));
+        let logits = self.logits.iter().map(|_| "--logits");
+        let of_one_chip = kinds().filter_map(Kind::of_one_chip).chain(logits);
+        let chip = of_one_chip.map(|what| one_chip(answers, what)).collect::<Result<Vec<_>>>()?.pop();
+        let pixels = match &chip {
+            Some((grid, _)) if kinds().any(|kind| kind == Kind::Picture) => Some(image.read(grid)?),
+            _ => None,
+        };
         for path in &self.files {
-            match kind(path) {
-                Kind::Vector => write_vector(path, &self.polygons(answers)?)?,
-                Kind::Mask => {
-                    let (grid, masks) = one_chip(answers, "--out FILE.tif")?;
-                    write_mask(path, &masks, grid, MaskFormat::Cog)?;
-                }
-                Kind::Picture => {
-                    let (grid, masks) = one_chip(answers, "--out FILE.png")?;
+            match (kind(path), &chip, &pixels) {
+                (Kind::Mask, Some((grid, masks)), _) => write_mask(path, masks, grid, MaskFormat::Cog)?,
+                (Kind::Picture, Some((grid, masks)), Some(pixels)) => {
                     let prompts: Vec<_> =
                         answers.iter().map(|a| grid.to_pixel_prompt(&a.prompt, &Osr)).collect::<Result<_>>()?;
-                    write_overlay(path, &image.read(grid)?, &masks, &prompts, &OverlayStyle::default())?;
+                    write_overlay(path, pixels, masks, &prompts, &OverlayStyle::default())?;
                 }
+                _ => write_vector(path, &self.polygons(answers)?)?,
             }
         }
         if let Some(path) = &self.logits {
-            one_chip(answers, "--logits")?;
             write_logits(path, &answers.iter().map(|a| &a.result).collect::<Vec<_>>())?;
         }
         Ok(())
@@ -174,21 +181,22 @@ impl Outputs {
     }
 }
 
-/// The folder of a file to write must be there.
-pub(crate) fn check_folder(path: &Path) -> Result<()> {
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    if folder.is_dir() {
-        return Ok(());
-    }
-    let missing = std::io::Error::new(std::io::ErrorKind::NotFound, "there is no such folder; create it first");
-    Err(Error::io("write into", folder, missing))
-}
-
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Vector,
     Mask,
     Picture,
+}
+
+impl Kind {
+    /// What is asked for, if it can only show one chip.
+    fn of_one_chip(self) -> Option<&'static str> {
+        match self {
+            Self::Vector => None,
+            Self::Mask => Some("--out FILE.tif"),
+            Self::Picture => Some("--out FILE.png"),
+        }
+    }
 }
 
 pub(crate) fn kind(path: &Path) -> Kind {

@@ -21,6 +21,9 @@ pub(super) fn open(source: &str) -> Result<Dataset> {
         let said = gdal_setup::message(&error);
         let reason = if said.contains("No such file") || said.contains("does not exist") {
             "there is no such file; check the path".to_string()
+        } else if std::path::Path::new(source).is_dir() {
+            "it is neither a raster that is a folder nor a folder of features, as it has no manifest.parquet"
+                .to_string()
         } else if said.contains("not recognized as") {
             format!("it is not a raster in a format that GDAL {} reads", gdal::version::version_info("RELEASE_NAME"))
         } else {

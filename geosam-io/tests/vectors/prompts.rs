@@ -187,9 +187,7 @@ fn a_class_called_group_makes_no_object_unless_asked() {
 #[test]
 fn labels_other_than_0_and_1_are_refused() {
     let folder = tempfile::tempdir().unwrap();
-    for (index, label) in
-        [IntegerValue(2), RealValue(0.5), StringValue("tree".into()), IntegerValue(-1)].into_iter().enumerate()
-    {
+    for (index, label) in [IntegerValue(2), RealValue(0.5), IntegerValue(-1)].into_iter().enumerate() {
         let name = format!("{index}.gpkg");
         let fields = [("label", label)];
         write_layer(&file(&folder, &name), "GPKG", Some(UTM), &[("POINT (1 1)", &fields)]);
@@ -197,9 +195,29 @@ fn labels_other_than_0_and_1_are_refused() {
         assert!(matches!(error, Error::InvalidFile { .. }), "{error}");
         assert!(error.to_string().contains("feature 1") && error.to_string().contains("field label"), "{error}");
     }
+    let fields = |label: &str| [("label", StringValue(label.into()))];
+    let (tree, background) = (fields("tree"), fields("0"));
+    let features: [(&str, &[_]); 2] = [("POINT (1 1)", &tree), ("POINT (2 2)", &background)];
+    write_layer(&file(&folder, "mixed.gpkg"), "GPKG", Some(UTM), &features);
+    let error = read(&folder, "mixed.gpkg").unwrap_err().to_string();
+    assert!(error.contains("\"tree\" in feature 1"), "{error}");
     let text = [("label", StringValue(" 0 ".into()))];
     write_layer(&file(&folder, "text.gpkg"), "GPKG", Some(UTM), &[("POINT (1 1)", &text)]);
     assert_eq!(read(&folder, "text.gpkg").unwrap()[0].prompt.points().unwrap().labels(), [Label::Background]);
+}
+
+#[test]
+fn texts_that_are_no_labels_are_names_unless_they_are_asked_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let fields = [("label", StringValue("lake A".into()))];
+    write_layer(&file(&folder, "a.gpkg"), "GPKG", Some(UTM), &[("POINT (2 2)", &[]), ("POINT (1 1)", &fields)]);
+    let prompts = read(&folder, "a.gpkg").unwrap();
+    assert_eq!(prompts.len(), 2);
+    assert!(prompts.iter().all(|prompt| prompt.prompt.points().unwrap().labels() == [Label::Foreground]));
+    assert_eq!(prompts[1].properties["label"], "lake A");
+    let named = PromptFileOptions { label_field: Some("label".to_string()), ..defaults() };
+    let error = read_prompts(file(&folder, "a.gpkg"), &named).unwrap_err().to_string();
+    assert!(error.contains("in the field label, found null in feature 1"), "{error}");
 }
 
 #[test]

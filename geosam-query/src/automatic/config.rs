@@ -97,13 +97,13 @@ impl AutomaticMasksConfig {
             return Err(Error::invalid_argument("stability score offset", "a number that is not negative", found));
         }
         // The head's predictions are no probabilities, so that any number makes sense as their threshold.
-        for (parameter, value) in [
-            ("predicted IoU threshold", f64::from(self.pred_iou_thresh.unwrap_or(0.0))),
-            ("stability score threshold", f64::from(self.stability_score_thresh)),
-        ] {
-            if !value.is_finite() {
-                return Err(Error::invalid_argument(parameter, "a finite number", value));
-            }
+        let predicted = self.pred_iou_thresh.unwrap_or(0.0);
+        if !predicted.is_finite() {
+            return Err(Error::invalid_argument("predicted IoU threshold", "a finite number", predicted));
+        }
+        if !(0.0..=1.0).contains(&self.stability_score_thresh) {
+            let found = self.stability_score_thresh;
+            return Err(Error::invalid_argument("stability score threshold", "a number from 0 to 1", found));
         }
         for (parameter, value) in
             [("box NMS threshold", self.box_nms_thresh), ("seam IoU threshold", self.seam_iou_thresh)]
