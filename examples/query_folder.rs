@@ -70,7 +70,7 @@ pub(crate) fn run(folder: &Path) -> Result<()> {
     }
 
     // Refine: the logits of the best candidate are a prompt, too.
-    let refined = both.with_mask(three.low_res.as_prompt(best));
+    let refined = both.with_mask(three.low_res.as_prompt(best), three.grid.clone());
     let refined = engine.query(&refined, PredictOptions::default())?;
 
     println!("refined: IoU {:.3}", iou(&refined, 0)?);

@@ -4,6 +4,7 @@ use crate::bbox::BoundingBox;
 use crate::coordinates::{Shape, WorldPoint};
 use crate::crs::{Crs, CrsTransform};
 use crate::error::{Error, Result};
+use crate::grid::GeoGrid;
 use crate::points::Points;
 
 /// A low-resolution logit map as a mask prompt: the `low_res` output of an earlier prediction on the same chip.
@@ -20,7 +21,8 @@ pub struct MaskPrompt {
 pub struct PromptSet {
     points: Option<Points>,
     bbox: Option<BoundingBox>,
-    mask: Option<MaskPrompt>,
+    /// With the chip it belongs to.
+    mask: Option<(MaskPrompt, GeoGrid)>,
 }
 
 impl PromptSet {
@@ -50,10 +52,11 @@ impl PromptSet {
         Ok(Self { points, bbox, mask: None })
     }
 
-    /// The same prompts with a mask: a `low_res` map of an earlier answer from the same chip.
+    /// The same prompts with a mask: a `low_res` map of an earlier answer, and the grid of the chip that gave it. The same
+    /// chip answers this, or none.
     #[must_use]
-    pub fn with_mask(mut self, mask: MaskPrompt) -> Self {
-        self.mask = Some(mask);
+    pub fn with_mask(mut self, mask: MaskPrompt, chip: GeoGrid) -> Self {
+        self.mask = Some((mask, chip));
         self
     }
 
@@ -72,7 +75,21 @@ impl PromptSet {
     /// The mask, if any.
     #[must_use]
     pub fn mask(&self) -> Option<&MaskPrompt> {
-        self.mask.as_ref()
+        self.mask.as_ref().map(|(mask, _)| mask)
+    }
+
+    /// The chip that the mask belongs to.
+    #[must_use]
+    pub fn mask_chip(&self) -> Option<&GeoGrid> {
+        self.mask.as_ref().map(|(_, chip)| chip)
+    }
+
+    /// What engines say of a mask whose chip cannot answer the other prompts.
+    #[must_use]
+    pub fn mask_elsewhere(&self) -> Error {
+        let chip = self.mask_chip().map(|chip| chip.bounds().to_string()).unwrap_or_default();
+        let expected = "other prompts on the chip that it belongs to; leave the mask out to ask another one";
+        Error::invalid_argument("mask prompt", expected, format!("one at {}, the chip at {chip}", self.bounds()))
     }
 
     /// The CRS all prompts share.

@@ -30,10 +30,10 @@ impl ChipIndex {
     }
 
     /// Among the chips that cover the prompt, which is in the chips' CRS, the one whose centre is nearest to the
-    /// prompt's, the first of equals; with the prompt in its pixels.
+    /// prompt's, the first of equals; with the prompt in its pixels. With a mask only the chip that it belongs to.
     ///
     /// # Errors
-    /// [`Error::NotCovered`], naming the nearest chip.
+    /// [`Error::NotCovered`], naming the nearest chip; [`Error::InvalidArgument`] if the mask's chip does not cover it.
     pub(crate) fn find(&self, prompt: &PromptSet, crs: &dyn CrsTransform) -> Result<(usize, PixelPrompt)> {
         let (bounds, center) = (prompt.bounds(), prompt.center());
         let covers = |entry: &&Entry| {
@@ -44,6 +44,7 @@ impl ChipIndex {
             .tree
             .locate_all_at_point([bounds.left, bounds.bottom])
             .filter(covers)
+            .filter(|entry| prompt.mask_chip().is_none_or(|chip| self.chips[entry.data].grid == *chip))
             .map(|entry| (squared_distance(self.chips[entry.data].grid.bounds().center(), center), entry.data))
             .collect();
         candidates.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
@@ -54,6 +55,9 @@ impl ChipIndex {
                 Err(Error::OutOfBounds { .. }) => {}
                 Err(error) => return Err(error),
             }
+        }
+        if prompt.mask_chip().is_some() {
+            return Err(prompt.mask_elsewhere());
         }
         Err(self.not_covered(&bounds, center, crs))
     }

@@ -96,7 +96,8 @@ impl FeatureQueryEngine {
     ///
     /// # Errors
     /// [`Error::MissingCrs`] for a prompt without CRS, [`Error::Crs`] if it cannot be reprojected,
-    /// [`Error::NotCovered`] if no chip covers it, and what reading the chip and decoding return.
+    /// [`Error::NotCovered`] if no chip covers it, [`Error::InvalidArgument`] if the chip that its mask belongs to does not,
+    /// and what reading the chip and decoding return.
     pub fn query(&self, prompt: &PromptSet, options: PredictOptions) -> Result<QueryResult> {
         let placed = self.place(0, prompt)?;
         let chip = self.open(placed.chip)?;

@@ -76,6 +76,11 @@ impl OnlineQueryCache {
         };
         let covering = self.chips.keys().filter(|window| covers(window, prompt));
         let window = *covering.min_by(|a, b| distance(a).total_cmp(&distance(b)))?;
+        self.get(window)
+    }
+
+    /// The chip of a window, if it is kept.
+    pub(crate) fn get(&mut self, window: Window) -> Option<(Window, Arc<OpenedChip>)> {
         Some((window, self.chips.get(&window)?))
     }
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use geosam_core::{
-    ChipSource, CrsTransform, Error, NoProgress, PixelBox, PixelPrompt, PredictOptions, PromptSet, Result, Segmenter,
-    Shape, ValueRange, ValueRangeChoice, Window,
+    ChipSource, CrsTransform, Error, GeoGrid, NoProgress, PixelBox, PixelPoint, PixelPrompt, PredictOptions, PromptSet,
+    Result, Segmenter, Shape, ValueRange, ValueRangeChoice, Window,
 };
 
 use crate::feature_engine::predict_one;
@@ -79,7 +79,8 @@ impl OnlineQueryEngine {
     /// # Errors
     /// [`Error::MissingCrs`] for a prompt without CRS, [`Error::Crs`] if it cannot be reprojected;
     /// [`Error::OutOfBounds`] if it leaves the raster, or the chip around it holds no data; [`Error::TooLarge`] if it
-    /// does not fit in a chip; and what reading, encoding and decoding return.
+    /// does not fit in a chip; [`Error::InvalidArgument`] if it leaves the chip that its mask belongs to; and what reading,
+    /// encoding and decoding return.
     pub fn query(
         &self,
         prompt: &PromptSet,
@@ -91,10 +92,21 @@ impl OnlineQueryEngine {
         let prompt = prompt.to_crs(&grid.crs, &*self.transform)?;
 
         cache.serve(self.id);
-        let (window, chip) = match cache.find(&on_raster, grid.to_pixel(prompt.center())) {
+        let of_mask = match prompt.mask_chip() {
+            Some(chip) => {
+                let window = self.window_at(chip).filter(|window| covers(window, &on_raster));
+                Some(window.ok_or_else(|| prompt.mask_elsewhere())?)
+            }
+            None => None,
+        };
+        let known = match of_mask {
+            Some(window) => cache.get(window),
+            None => cache.find(&on_raster, grid.to_pixel(prompt.center())),
+        };
+        let (window, chip) = match known {
             Some(found) => found,
             None => {
-                let window = self.window_for(&prompt, &on_raster)?;
+                let window = of_mask.map_or_else(|| self.window_for(&prompt, &on_raster), Ok)?;
                 let chip = self.encode(window, &prompt)?;
                 cache.insert(window, chip.clone());
                 (window, chip)
@@ -105,6 +117,14 @@ impl OnlineQueryEngine {
         let prediction = predict_one(&chip, &pixels, options)?;
         let (source_path, model_type) = (self.source.source_path(), self.segmenter.spec().model_type);
         Ok(QueryResult::new(prediction, &prompt, &chip_grid, source_path, None, model_type))
+    }
+
+    /// The window of a chip that this engine has answered from.
+    fn window_at(&self, chip: &GeoGrid) -> Option<Window> {
+        let grid = self.source.grid();
+        let corner = grid.to_pixel(chip.to_world(PixelPoint::new(0.0, 0.0)));
+        let window = Window::new(corner.column.round() as i64, corner.row.round() as i64, chip.shape);
+        (grid.shifted(window) == *chip).then_some(window)
     }
 
     /// The chip around the prompt's centre; or, where the points lie to one side of their mean, around their bounds.

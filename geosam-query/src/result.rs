@@ -12,7 +12,7 @@ pub struct QueryResult {
     pub masks: Masks,
     /// Predicted IoU of each mask; SAM's head is not a probability and may leave 0 to 1.
     pub scores: Vec<f32>,
-    /// The decoder's logits of each mask, to refine the prompt on the same chip with.
+    /// The decoder's logits of each mask; with [`QueryResult::grid`] a prompt ([`PromptSet::with_mask`]) that refines it.
     pub low_res: LowResLogits,
     /// Where the masks' pixels are: transform, shape and CRS of the chip.
     pub grid: GeoGrid,

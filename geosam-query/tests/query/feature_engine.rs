@@ -123,6 +123,17 @@ fn one_bad_prompt_of_many_fails_alone() {
 }
 
 #[test]
+fn a_mask_is_answered_by_its_own_chip_or_not_at_all() {
+    let engine = engine(&FakeModel::new());
+    let first = engine.query(&click(11.0, 8.0), ONE).unwrap();
+    let with_mask = |column| click(column, 8.0).with_mask(first.low_res.as_prompt(0), first.grid.clone());
+    assert_ne!(engine.query(&click(13.0, 8.0), ONE).unwrap().chip_id, first.chip_id, "another chip is nearer");
+    assert_eq!(engine.query(&with_mask(13.0), ONE).unwrap().chip_id, first.chip_id);
+    let error = engine.query(&with_mask(20.0), ONE).unwrap_err().to_string();
+    assert!(error.starts_with("invalid mask prompt: expected other prompts on the chip"), "{error}");
+}
+
+#[test]
 fn a_prompt_that_no_chip_covers_is_told_the_nearest() {
     let engine = engine(&FakeModel::new());
     let hint = |prompt: &PromptSet| engine.query(prompt, ONE).unwrap_err().to_string();

@@ -53,6 +53,24 @@ fn a_chip_serves_until_a_prompt_leaves_it() {
 }
 
 #[test]
+fn a_mask_is_answered_by_its_own_chip_or_not_at_all() {
+    let model = FakeModel::new();
+    let engine = engine(&model);
+    let mut cache = OnlineQueryCache::with_max_bytes(8);
+    let first = engine.query(&click(50.0, 16.0), ONE, &mut cache).unwrap();
+    // A chip to the right of it, in which column 57 lies more centrally.
+    engine.query(&click(62.0, 16.0), ONE, &mut cache).unwrap();
+    assert_ne!(engine.query(&click(57.0, 16.0), ONE, &mut cache).unwrap().grid, first.grid);
+    let with_mask = |column| click(column, 16.0).with_mask(first.low_res.as_prompt(0), first.grid.clone());
+    assert_eq!(engine.query(&with_mask(57.0), ONE, &mut cache).unwrap().grid, first.grid);
+    assert_eq!(model.encoded.load(Ordering::SeqCst), 2);
+    // Not kept any more, it is encoded again.
+    assert_eq!(engine.query(&with_mask(57.0), ONE, &mut OnlineQueryCache::new()).unwrap().grid, first.grid);
+    let error = engine.query(&with_mask(60.0), ONE, &mut cache).unwrap_err().to_string();
+    assert!(error.starts_with("invalid mask prompt: expected other prompts on the chip"), "{error}");
+}
+
+#[test]
 fn a_larger_cache_keeps_several_chips() {
     let model = FakeModel::new();
     let engine = engine(&model);
