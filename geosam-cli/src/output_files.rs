@@ -10,6 +10,10 @@ pub(crate) fn check<'a>(
     outputs: impl IntoIterator<Item = &'a Path>,
     inputs: impl IntoIterator<Item = PathBuf>,
 ) -> Result<()> {
+    let mut outputs = outputs.into_iter().peekable();
+    if outputs.peek().is_none() {
+        return Ok(());
+    }
     let inputs: Vec<_> = inputs.into_iter().filter_map(|path| path.canonicalize().ok()).collect();
     let mut written = Vec::new();
     for path in outputs {

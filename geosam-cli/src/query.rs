@@ -221,9 +221,10 @@ fn apart(outcomes: Vec<Outcome>) -> Result<(Vec<Answer>, Vec<Unanswered>)> {
 
 /// The files that are read, and the raster behind a folder: nothing may be written over them.
 pub(crate) fn inputs(source: &str, model: &ModelArguments) -> impl Iterator<Item = PathBuf> {
-    let folder = is_feature_folder(Path::new(source)).then(|| describe_feature_source(Path::new(source)));
-    let raster = folder.and_then(Result::ok).map(|summary| PathBuf::from(summary.source_path));
-    [Some(PathBuf::from(source)), model.checkpoint.clone(), raster].into_iter().flatten()
+    let source = PathBuf::from(source);
+    let raster_of = |folder: &Path| Some(describe_feature_source(folder).ok()?.source_path.into());
+    let raster = is_feature_folder(&source).then_some(source.clone()).into_iter();
+    std::iter::once(source).chain(model.checkpoint.clone()).chain(raster.filter_map(move |folder| raster_of(&folder)))
 }
 
 /// A raster that is not of bytes is read from end to end before its first chip.
