@@ -3,12 +3,14 @@
 use std::collections::HashSet;
 use std::fs::{File, TryLockError};
 use std::path::Path;
+use std::sync::Arc;
 
 use geosam_core::{Error, FeaturePrecision, Result};
 
 use crate::folder::FolderOptions;
 use crate::manifest::{Manifest, Row};
 use crate::resolve::MANIFEST_NAME;
+use crate::settings::FolderSettings;
 
 /// What becomes of a folder that has features already.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, serde::Serialize, serde::Deserialize)]
@@ -18,6 +20,9 @@ pub enum ExistingFolder {
     /// finished one has nothing to do. Anything else in the folder is an error.
     #[default]
     Resume,
+    /// As [`ExistingFolder::Resume`] of the same raster under another path or with another time of modification, which the
+    /// caller vouches for. Its grid, bands and range of values must be those of then.
+    ResumeMoved,
     /// The manifest and the chips of whatever run are deleted.
     Overwrite,
 }
@@ -46,8 +51,8 @@ pub(crate) fn prepare(root: &Path, options: &FolderOptions) -> Result<Vec<Row>> 
             remove(&manifest_path)?;
             Vec::new()
         }
-        ExistingFolder::Resume if manifest_path.exists() => continued(&manifest_path, options)?,
-        ExistingFolder::Resume => {
+        _ if manifest_path.exists() => continued(&manifest_path, options)?,
+        _ => {
             if let Some(chip) = names_in(&features)?.iter().find(|name| is_chip_file(name)) {
                 return Err(refused(root, &format!("features without {MANIFEST_NAME}, among them {chip}")));
             }
@@ -75,6 +80,11 @@ fn continued(manifest_path: &Path, options: &FolderOptions) -> Result<Vec<Row>> 
         return Err(refused(root, "features of a program that does not record how it made them"));
     };
     let difference = match (&options.settings, &header.settings) {
+        (Some(new), Some(old)) if options.existing == ExistingFolder::ResumeMoved => new.difference(&FolderSettings {
+            source_path: new.source_path.clone(),
+            source_state: new.source_state.clone(),
+            ..old.clone()
+        }),
         (Some(new), Some(old)) => new.difference(old),
         (None, None) => None,
         _ => Some(("settings".to_string(), "none".to_string(), "some, or the reverse".to_string())),
@@ -86,7 +96,14 @@ fn continued(manifest_path: &Path, options: &FolderOptions) -> Result<Vec<Row>> 
     if let Some((setting, new, old)) = difference.or(precision) {
         return Err(refused(root, &format!("features made with {setting} {old}, now it is {new}")));
     }
-    Ok(manifest.rows.into_iter().filter_map(|row| in_place(row, root)).collect())
+    let mut rows: Vec<_> = manifest.rows.into_iter().filter_map(|row| in_place(row, root)).collect();
+    if let Some(settings) = &options.settings {
+        for row in &mut rows {
+            // Where the raster is now.
+            Arc::make_mut(&mut row.record).source_path.clone_from(&settings.source_path);
+        }
+    }
+    Ok(rows)
 }
 
 /// The row with its path as of now, if its file is where this crate puts it.

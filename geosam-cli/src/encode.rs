@@ -36,6 +36,9 @@ pub(crate) struct Encode {
     /// Replace the features of another raster, model or grid in the folder, instead of refusing to
     #[arg(long)]
     overwrite: bool,
+    /// Go on with the folder although the raster has been moved or its file touched: its pixels are the same
+    #[arg(long, conflicts_with = "overwrite")]
+    same_raster: bool,
     /// Options from a settings file of GeoSAM-Image-Encoder; options given here come first
     #[arg(long, value_name = "FILE.json")]
     settings: Option<PathBuf>,
@@ -67,7 +70,11 @@ impl Encode {
             extent: Some(extent),
             value_range,
             max_memory: self.max_memory.0,
-            existing: if self.overwrite { ExistingFolder::Overwrite } else { ExistingFolder::Resume },
+            existing: match (self.overwrite, self.same_raster) {
+                (true, _) => ExistingFolder::Overwrite,
+                (_, true) => ExistingFolder::ResumeMoved,
+                _ => ExistingFolder::Resume,
+            },
             ..FeatureCacheConfig::default()
         };
         let builder = FeatureCacheBuilder::new(raster, segmenter.clone(), Arc::new(Osr), out, config);

@@ -175,8 +175,14 @@ impl Query {
                 Ok(result) => Ok(Answer { id, prompt, result, seconds }),
                 Err(error) => Err((id, error)),
             };
-            let answers = prompts.into_iter().zip(results).map(outcome).collect();
-            Ok((answers, ImageSource::folder(Path::new(&self.source))?, device))
+            let answers: Vec<_> = prompts.into_iter().zip(results).map(outcome).collect();
+            let summary = describe_feature_source(Path::new(&self.source))?;
+            if !summary.complete && answers.iter().any(|answer| matches!(answer, Err((_, Error::NotCovered { .. })))) {
+                print_note(
+                    "the folder is incomplete: its encoding was interrupted, and the same command goes on from there",
+                );
+            }
+            Ok((answers, ImageSource::folder(summary), device))
         } else {
             let raster = self.reading.open(&self.source, None, &settings)?;
             let value_range = self.range.choice(self.model.preprocess(), &settings)?;

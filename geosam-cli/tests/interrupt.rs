@@ -37,3 +37,24 @@ fn an_interrupted_run_is_continued() {
     assert_eq!(report["written"], json!(CHIPS - count));
     assert_eq!(w.json("info features")["complete"], json!(true));
 }
+
+#[test]
+fn a_run_goes_on_after_its_raster_was_moved_if_that_is_said() {
+    let w = Workspace::new();
+    let encode =
+        |raster: &str, more: &str| format!("encode {raster} --checkpoint CKPT --out features --stride 64 {more}");
+    let chips = w.json(&encode("scene.tif", ""))["written"].clone();
+    std::fs::remove_file(w.path("features/features/chip_000001.pt")).unwrap();
+    std::fs::rename(w.path("scene.tif"), w.path("moved.tif")).unwrap();
+    let said = w.error(&encode("moved.tif", ""));
+    assert!(said.contains("made with source_path") && said.contains("scene.tif"), "{said}");
+    let report = w.json(&encode("moved.tif", "--same-raster"));
+    assert_eq!(report["written"], json!(1));
+    assert_eq!(report["resumed"], json!(chips.as_u64().unwrap() - 1));
+    let info = w.json("info features");
+    assert!(info["raster"].as_str().unwrap().ends_with("moved.tif"), "{info}");
+    // From now on it is the folder's raster.
+    assert_eq!(w.json(&encode("moved.tif", ""))["written"], json!(0));
+    let said = w.error(&encode("moved.tif", "--same-raster --bands 1"));
+    assert!(said.contains("made with bands"), "{said}");
+}

@@ -4,9 +4,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use geosam::{
-    ChipSource, Error, GeoGrid, Label, MaskChoice, MaskFeatures, MaskFormat, Masks, Osr, OverlayStyle, PromptSet,
-    QueryResult, RasterDataset, RasterOptions, Result, ValueRange, VectorFormat, VectorizeOptions,
-    describe_feature_source, write_logits, write_mask, write_overlay, write_vector,
+    ChipSource, Error, FeatureSourceSummary, GeoGrid, Label, MaskChoice, MaskFeatures, MaskFormat, Masks, Osr,
+    OverlayStyle, PromptSet, QueryResult, RasterDataset, RasterOptions, Result, ValueRange, VectorFormat,
+    VectorizeOptions, write_logits, write_mask, write_overlay, write_vector,
 };
 use serde_json::{Value, json};
 
@@ -86,9 +86,8 @@ impl ImageSource {
         Self::Raster(raster, range)
     }
 
-    pub(crate) fn folder(path: &Path) -> Result<Self> {
-        let summary = describe_feature_source(path)?;
-        Ok(Self::Folder { source_path: summary.source_path, bands: summary.bands, range: summary.value_range })
+    pub(crate) fn folder(summary: FeatureSourceSummary) -> Self {
+        Self::Folder { source_path: summary.source_path, bands: summary.bands, range: summary.value_range }
     }
 
     fn read(&self, grid: &GeoGrid) -> Result<geosam::ModelImage> {
