@@ -5,8 +5,9 @@
 //! ```
 //!
 //! or with other settings `cargo run --release --features train --example train_nano -- --steps 20000 --out train-output`: steps
-//! until the learning rate is zero, which begins again as often as `--cycles` says.
-//! Interrupted, it goes on from its last checkpoint. `--validate` trains nothing and asks the model that is in the box. Scenes of seeds from [`HELD_OUT`] on are never learned from; they say
+//! until the learning rate is zero, which begins again as often as `--cycles` says. Interrupted, it goes on from its last
+//! checkpoint; finished, it goes on with more cycles. `--validate` trains nothing and asks the model that is in the box. Scenes of
+//! seeds from [`HELD_OUT`] on are never learned from; they say
 //! how well the model does.
 
 #[path = "shared/plot.rs"]
