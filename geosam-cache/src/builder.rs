@@ -24,8 +24,7 @@ pub struct FeatureCacheConfig {
     pub tiling: Tiling,
     /// The part of the raster to encode; default all of it.
     pub extent: Option<Window>,
-    /// Which values become 0 and 255. Settled once, from the extent; under [`Preprocess::Geosam01`]
-    /// [`ValueRangeChoice::Auto`] means [`ValueRangeChoice::PerChip`].
+    /// Which values become 0 and 255. Settled once, from the extent, as [`ValueRangeChoice::for_preprocess`] has it.
     pub value_range: ValueRangeChoice,
     /// Most bytes of chips that are between raster and disk at once (default
     /// [`FeatureCacheConfig::DEFAULT_MAX_MEMORY`]).

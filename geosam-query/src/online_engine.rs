@@ -18,8 +18,8 @@ use crate::result::QueryResult;
 pub struct OnlineQueryOptions {
     /// Size of a chip in pixels of the raster; default the model's image size.
     pub chip: Option<Shape>,
-    /// Which values become 0 and 255. Settled once, from the whole raster; under [`Preprocess::Geosam01`]
-    /// [`ValueRangeChoice::Auto`] means [`ValueRangeChoice::PerChip`].
+    /// Which values become 0 and 255. Settled once, from the whole raster, as
+    /// [`ValueRangeChoice::for_preprocess`](geosam_core::ValueRangeChoice::for_preprocess) has it.
     pub value_range: ValueRangeChoice,
 }
 

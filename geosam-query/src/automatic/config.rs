@@ -131,8 +131,6 @@ pub struct AutomaticMasksRaster {
     pub tiling: Tiling,
     /// The part of the raster to search; default all of it.
     pub extent: Option<Window>,
-    /// Which values become 0 and 255. Settled once, from the extent; with
-    /// [`Preprocess::Geosam01`](geosam_core::Preprocess::Geosam01) [`ValueRangeChoice::Auto`] means
-    /// [`ValueRangeChoice::PerChip`].
+    /// Which values become 0 and 255. Settled once, from the extent, as [`ValueRangeChoice::for_preprocess`] has it.
     pub value_range: ValueRangeChoice,
 }
