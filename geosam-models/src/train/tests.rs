@@ -1,6 +1,7 @@
 #![allow(clippy::unwrap_used)]
 
 use geosam_core::{Masks, ModelImage, Segmenter, Shape};
+use safetensors::SafeTensors;
 
 use super::random::Random;
 use super::*;
@@ -152,7 +153,13 @@ fn rates_at_which_nothing_is_learned_are_refused_and_a_step_that_diverged_change
     let error = trainer.step(&[example(2)]).unwrap_err().to_string();
     assert!(error.contains("lower learning rate"), "{error}");
     trainer.save(&after).unwrap();
-    assert!(std::fs::read(before).unwrap() == std::fs::read(after).unwrap());
+    let [before, after] = [before, after].map(|path| std::fs::read(path).unwrap());
+    let [before, after] = [&before, &after].map(|bytes| SafeTensors::deserialize(bytes).unwrap());
+    assert_eq!(trainer.steps(), 1);
+    assert_eq!(before.len(), after.len());
+    for (name, tensor) in before.tensors() {
+        assert!(tensor.data() == after.tensor(&name).unwrap().data(), "{name}");
+    }
 }
 
 #[test]
