@@ -97,9 +97,8 @@ fn continued(manifest_path: &Path, options: &FolderOptions) -> Result<Vec<Row>> 
         return Err(refused(root, &format!("features made with {setting} {old}, now it is {new}")));
     }
     let mut rows: Vec<_> = manifest.rows.into_iter().filter_map(|row| in_place(row, root)).collect();
-    if let Some(settings) = &options.settings {
+    if let (Some(settings), ExistingFolder::ResumeMoved) = (&options.settings, options.existing) {
         for row in &mut rows {
-            // Where the raster is now.
             Arc::make_mut(&mut row.record).source_path.clone_from(&settings.source_path);
         }
     }

@@ -194,7 +194,7 @@ fn a_bound_below_one_chip_in_each_stage_is_refused_and_nothing_is_made() {
 #[test]
 fn a_second_encoder_is_done_without_where_memory_is_short() {
     let folder = tempfile::tempdir().unwrap();
-    let model = Arc::new(OutOfMemory { model: FakeModel::new(), holds: usize::MAX, asked: Mutex::default() });
+    let model = OutOfMemory::new(usize::MAX);
     let build = |max_memory, encoders| {
         let config = FeatureCacheConfig { max_memory, encoders, batch_size: Some(3), ..FeatureCacheConfig::default() };
         let raster = Arc::new(FakeRaster::new(8, 44));
@@ -473,12 +473,20 @@ fn a_panic_ends_the_run_and_does_not_hang() {
     assert!(caught.is_err());
 }
 
-/// A model on a device whose memory holds so many chips at once, though it thinks of more.
+/// A model on a device whose memory holds so many chips at once, whoever asks for them, though it thinks of more.
 #[derive(Debug)]
 struct OutOfMemory {
     model: FakeModel,
     holds: usize,
+    inside: AtomicUsize,
     asked: Mutex<Vec<usize>>,
+}
+
+impl OutOfMemory {
+    fn new(holds: usize) -> Arc<Self> {
+        let (inside, asked) = Default::default();
+        Arc::new(Self { model: FakeModel::new(), holds, inside, asked })
+    }
 }
 
 impl Segmenter for OutOfMemory {
@@ -488,10 +496,21 @@ impl Segmenter for OutOfMemory {
 
     fn encode(&self, images: &[ModelImage]) -> Result<Vec<EncodedImageFeatures>> {
         self.asked.lock().unwrap().push(images.len());
-        if images.len() > self.holds {
-            return Err(too_large(images));
-        }
-        self.model.encode(images)
+        let inside = self.inside.fetch_add(images.len(), Ordering::SeqCst) + images.len();
+        // Long enough for others to come.
+        std::thread::sleep(Duration::from_millis(2));
+        let features = if inside > self.holds {
+            Err(Error::TooLarge {
+                what: format!("encoding {} chips at once", images.len()),
+                found: "its tensors".to_string(),
+                limit: "the memory of a test".to_string(),
+                remedy: "give it fewer",
+            })
+        } else {
+            self.model.encode(images)
+        };
+        self.inside.fetch_sub(images.len(), Ordering::SeqCst);
+        features
     }
 
     fn batch(&self) -> usize {
@@ -507,58 +526,10 @@ impl Segmenter for OutOfMemory {
     }
 }
 
-/// A model on a device whose memory holds one chip, whoever asks for it.
-#[derive(Debug)]
-struct Crowded {
-    model: FakeModel,
-    inside: AtomicUsize,
-    refused: AtomicUsize,
-}
-
-impl Segmenter for Crowded {
-    fn spec(&self) -> &ModelSpec {
-        self.model.spec()
-    }
-
-    fn encode(&self, images: &[ModelImage]) -> Result<Vec<EncodedImageFeatures>> {
-        let beside = self.inside.fetch_add(images.len(), Ordering::SeqCst);
-        std::thread::sleep(Duration::from_millis(2));
-        let features = if beside + images.len() > 1 {
-            self.refused.fetch_add(1, Ordering::SeqCst);
-            Err(too_large(images))
-        } else {
-            self.model.encode(images)
-        };
-        self.inside.fetch_sub(images.len(), Ordering::SeqCst);
-        features
-    }
-
-    fn batch(&self) -> usize {
-        2
-    }
-
-    fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
-        self.model.open(features)
-    }
-
-    fn open_image(&self, image: &ModelImage) -> Result<Box<dyn PromptSession>> {
-        encode_and_open(self, image)
-    }
-}
-
-fn too_large(images: &[ModelImage]) -> Error {
-    Error::TooLarge {
-        what: format!("encoding {} chips at once", images.len()),
-        found: "its tensors".to_string(),
-        limit: "the memory of a test".to_string(),
-        remedy: "give it fewer",
-    }
-}
-
 #[test]
 fn batches_are_halved_until_the_device_holds_them() {
     let build = |holds, folder: &Path| {
-        let model = Arc::new(OutOfMemory { model: FakeModel::new(), holds, asked: Mutex::default() });
+        let model = OutOfMemory::new(holds);
         let raster = Arc::new(FakeRaster::new(20, 20));
         let config =
             FeatureCacheConfig { chip: Some(Shape::square(8)), encoders: Some(1), ..FeatureCacheConfig::default() };
@@ -583,19 +554,22 @@ fn batches_are_halved_until_the_device_holds_them() {
         assert_eq!(plenty, three);
     }
 
-    // Two encoders of which the device does not hold a chip each.
-    let crowded =
-        Arc::new(Crowded { model: FakeModel::new(), inside: AtomicUsize::new(0), refused: AtomicUsize::new(0) });
-    let raster = Arc::new(FakeRaster::new(20, 20));
-    let config = FeatureCacheConfig { chip: Some(Shape::square(8)), ..FeatureCacheConfig::default() };
-    let folder = tempfile::tempdir().unwrap();
-    let builder = FeatureCacheBuilder::new(raster, crowded.clone(), Arc::new(SameCrsOnly), folder.path(), config);
-    assert_eq!(builder.build(&NoProgress).unwrap().written, chips);
-    assert!(crowded.refused.load(Ordering::SeqCst) > 0);
-
     let (report, asked) = build(0, none.path());
     assert!(matches!(&report, Err(Error::TooLarge { what, .. }) if what == "encoding 1 chips at once"), "{report:?}");
     assert_eq!(asked, [8, 4, 2, 1]);
+}
+
+#[test]
+fn encoders_of_which_the_device_does_not_hold_a_chip_each_take_turns() {
+    let model = OutOfMemory::new(1);
+    let raster = Arc::new(FakeRaster::new(20, 20));
+    let (chip, batch_size) = (Some(Shape::square(8)), Some(1));
+    let config = FeatureCacheConfig { chip, batch_size, ..FeatureCacheConfig::default() };
+    let folder = tempfile::tempdir().unwrap();
+    let builder = FeatureCacheBuilder::new(raster, model.clone(), Arc::new(SameCrsOnly), folder.path(), config);
+    let chips = builder.build(&NoProgress).unwrap().written;
+    let asked = model.asked.lock().unwrap().len();
+    assert!(asked > chips, "{asked} calls for {chips} chips: none was refused beside the other");
 }
 
 #[test]
