@@ -7,7 +7,8 @@
 //!
 //! Without `--checkpoint` it tunes `geosam_nano`. A quarter of the raster (`--held-out 0.25`), at its southern or eastern end, is
 //! not learned from: there the answers before and after are compared with the polygons. `--steps` and
-//! `--learning-rate` say how long it learns, and how fast.
+//! `--learning-rate` say how long it learns, and how fast; `--views 1` saves encoding every chip eight times, mirrored and
+//! turned, which a large model takes minutes for.
 //!
 //! Without `--raster` and `--polygons` it makes up the files of somebody who wants [`KIND`]: 50 of them outlined in one raster,
 //! and rasters of other places to compare with.
@@ -71,7 +72,8 @@ fn run_with_arguments() -> Result<()> {
     };
     let steps = settings.steps.unwrap_or(config.steps);
     let learning_rate = settings.learning_rate.unwrap_or(config.learning_rate);
-    let config = FineTuneConfig { steps, learning_rate, ..config };
+    let views = settings.views.unwrap_or(config.views);
+    let config = FineTuneConfig { steps, learning_rate, views, ..config };
     let [before, after] = tune(&checkpoint, &training, &held_out, config, &settings.out)?;
     // What an example claims, it checks.
     assert!(
@@ -90,13 +92,14 @@ struct Settings {
     out: PathBuf,
     steps: Option<usize>,
     learning_rate: Option<f64>,
+    views: Option<usize>,
     held_out: f64,
 }
 
 impl Default for Settings {
     fn default() -> Self {
         let out = PathBuf::from("tuned.safetensors");
-        Self { place: None, checkpoint: None, out, steps: None, learning_rate: None, held_out: 0.25 }
+        Self { place: None, checkpoint: None, out, steps: None, learning_rate: None, views: None, held_out: 0.25 }
     }
 }
 
@@ -104,7 +107,7 @@ impl Settings {
     fn parse(arguments: &[String]) -> Result<Self> {
         let usage = |found: &str| {
             let expected = "--raster FILE --polygons FILE [--out FILE.safetensors] [--checkpoint FILE] [--steps N] \
-                            [--learning-rate R] [--held-out SHARE, above 0 and below 1]";
+                            [--learning-rate R] [--views N] [--held-out SHARE, above 0 and below 1]";
             Error::invalid_argument("arguments", expected, found)
         };
         let (mut settings, mut raster, mut polygons) = (Self::default(), None, None);
@@ -118,6 +121,7 @@ impl Settings {
                 "--out" => settings.out = value.into(),
                 "--steps" => settings.steps = Some(value.parse().map_err(|_| wrong())?),
                 "--learning-rate" => settings.learning_rate = Some(value.parse().map_err(|_| wrong())?),
+                "--views" => settings.views = Some(value.parse().map_err(|_| wrong())?),
                 "--held-out" => {
                     let share = value.parse().ok().filter(|share| *share > 0.0 && *share < 1.0);
                     settings.held_out = share.ok_or_else(wrong)?;

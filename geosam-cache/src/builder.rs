@@ -9,7 +9,7 @@ use geosam_core::{
     ValueRange, ValueRangeChoice, Window,
 };
 
-use crate::existing::ExistingFolder;
+use crate::existing::{self, ExistingFolder};
 use crate::folder::{FeatureFolder, FolderOptions};
 use crate::memory::{ChipBudget, image_bytes};
 use crate::pipeline::Pipeline;
@@ -178,7 +178,7 @@ impl FeatureCacheBuilder {
     /// [`Error::Cancelled`] when `progress` says so; what reading, encoding and writing return; [`Error::Dataset`] if
     /// no chip holds a valid pixel; [`Error::InvalidArgument`] for a batch size or a number of threads of 0, or a
     /// `max_memory` that is too small, naming the least; see [`FeatureFolder::create`] for folders that exist. In every case
-    /// the folder holds what was finished.
+    /// the folder holds what was finished; if that is nothing, there is no new folder.
     pub fn build(&self, progress: &dyn Progress) -> Result<BuildReport> {
         let FeatureCacheConfig { batch_size, encoders, readers, writers, .. } = self.config;
         let numbers = [("batch size", batch_size), ("encoders", encoders), ("readers", readers), ("writers", writers)];
@@ -216,8 +216,9 @@ impl FeatureCacheBuilder {
             existing: self.config.existing,
             settings: Some(settings),
         };
+        let is_new = !self.folder.exists();
         let folder = FeatureFolder::create(&self.folder, self.crs.clone(), options)?;
-        Pipeline {
+        let report = Pipeline {
             source: &*self.source,
             segmenter: &*self.segmenter,
             folder: &folder,
@@ -232,7 +233,12 @@ impl FeatureCacheBuilder {
             start,
             statistics,
         }
-        .run()
+        .run();
+        drop(folder);
+        if report.is_err() && is_new {
+            existing::remove_empty(&self.folder);
+        }
+        report
     }
 
     fn layout(&self) -> Result<(Window, Shape, Shape)> {
@@ -246,12 +252,19 @@ impl FeatureCacheBuilder {
     fn settings(&self, progress: &dyn Progress) -> Result<FolderSettings> {
         let spec = self.segmenter.spec();
         let (extent, chip, stride) = self.layout()?;
+        let choice = self.config.value_range.for_preprocess(spec.preprocess);
+        choice.validate()?;
+        let value_range = match self.value_range_of_then(choice, extent) {
+            Some(range) => range,
+            None => self.source.value_range(choice, extent, progress)?,
+        };
         Ok(FolderSettings {
             source_path: self.source.source_path().to_string(),
             source_state: source_state(self.source.source_path()),
             grid: self.source.grid().clone(),
             bands: self.source.bands().to_vec(),
-            value_range: self.value_range(extent, progress)?,
+            value_range,
+            value_range_choice: Some(choice),
             model_id: spec.model_id.clone(),
             model_type: spec.model_type,
             origin_checkpoint: spec.checkpoint_path.to_string_lossy().into_owned(),
@@ -264,9 +277,20 @@ impl FeatureCacheBuilder {
         })
     }
 
-    fn value_range(&self, extent: Window, progress: &dyn Progress) -> Result<ValueRange> {
-        let choice = self.config.value_range.for_preprocess(self.segmenter.spec().preprocess);
-        choice.validate()?;
-        self.source.value_range(choice, extent, progress)
+    /// What an earlier run of this folder settled on, if it read the same file for the same choice.
+    fn value_range_of_then(&self, choice: ValueRangeChoice, extent: Window) -> Option<ValueRange> {
+        if self.config.existing == ExistingFolder::Overwrite {
+            return None;
+        }
+        let then = existing::settings(&self.folder)?;
+        let state = source_state(self.source.source_path());
+        let same = state.is_some()
+            && then.source_state == state
+            && then.value_range_choice == Some(choice)
+            && then.source_path == self.source.source_path()
+            && then.grid == *self.source.grid()
+            && then.bands == self.source.bands()
+            && then.extent == extent;
+        same.then_some(then.value_range)
     }
 }

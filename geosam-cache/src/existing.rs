@@ -114,6 +114,19 @@ fn in_place(mut row: Row, root: &Path) -> Option<Row> {
     })
 }
 
+/// Remove the folders of `root` if there is nothing in them.
+pub(crate) fn remove_empty(root: &Path) {
+    // Only empty folders can be removed like this, and one that stays does no harm.
+    for folder in [&root.join("features"), root] {
+        let _ = std::fs::remove_dir(folder);
+    }
+}
+
+/// What the chips of the folder `root` were made from, if there is one that records it and can be read.
+pub(crate) fn settings(root: &Path) -> Option<FolderSettings> {
+    Manifest::read(&root.join(MANIFEST_NAME)).ok()?.header?.settings
+}
+
 fn refused(root: &Path, found: &str) -> Error {
     Error::InvalidArgument {
         parameter: "output folder",

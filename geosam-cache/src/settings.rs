@@ -1,6 +1,6 @@
 //! What the chips of a folder were made from, and how.
 
-use geosam_core::{GeoGrid, ModelType, Precision, Preprocess, Shape, ValueRange, Window};
+use geosam_core::{GeoGrid, ModelType, Precision, Preprocess, Shape, ValueRange, ValueRangeChoice, Window};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -22,6 +22,10 @@ pub struct FolderSettings {
     pub bands: Vec<usize>,
     /// Which values became 0 and 255.
     pub value_range: ValueRange,
+    /// What that was settled from, so that a later run need not read the raster for it again; the range itself counts when
+    /// runs are compared.
+    #[serde(default)]
+    pub value_range_choice: Option<ValueRangeChoice>,
     /// Identifier of the model.
     pub model_id: String,
     /// Its family.
@@ -55,10 +59,12 @@ impl FolderSettings {
             return None;
         };
         let by_hash = self.fingerprint.is_some() && other.fingerprint.is_some();
+        let not_counted: &[&str] =
+            if by_hash { &["value_range_choice", "model_id", "origin_checkpoint"] } else { &["value_range_choice"] };
         // The rest often follows from the raster.
         let names = RASTER.into_iter().chain(own.keys().map(String::as_str).filter(|name| !RASTER.contains(name)));
         names
-            .filter(|name| !(by_hash && ["model_id", "origin_checkpoint"].contains(name)))
+            .filter(|name| !not_counted.contains(name))
             .find(|name| others.get(*name) != own.get(*name))
             .map(|name| (name.to_string(), shown(own.get(name)), shown(others.get(name))))
     }

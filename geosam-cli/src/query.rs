@@ -7,10 +7,11 @@ use std::time::{Duration, Instant};
 
 use clap::Args;
 use geosam::{
-    BoundingBox, Crs, Error, LegacySettings, OnlineQueryCache, OnlineQueryOptions, Osr, Points, PredictOptions,
-    PromptFileOptions, PromptSet, Result, ValueRange, describe_feature_source, open_folder, query_raster, read_prompts,
+    BoundingBox, Crs, Error, FilePrompt, LegacySettings, OnlineQueryCache, OnlineQueryOptions, Osr, Points,
+    PredictOptions, PromptFileOptions, PromptSet, Result, ValueRange, describe_feature_source, open_folder,
+    query_raster, read_prompts,
 };
-use serde_json::json;
+use serde_json::{Map, json};
 
 use crate::arguments::{
     BoxArgument, ModelArguments, PointArgument, RangeArguments, RasterArguments, refuse_with_folder,
@@ -39,7 +40,8 @@ pub(crate) struct Query {
     /// A box around the object
     #[arg(long = "box", value_name = "L,B,R,T", allow_hyphen_values = true)]
     bbox: Option<BoxArgument>,
-    /// Prompts from a vector file: points are clicks, polygons are boxes. Results have the feature's id as `prompt`
+    /// Prompts from a vector file: points are clicks, polygons are boxes. Results have the feature's id as `prompt`, and its
+    /// fields
     #[arg(long, value_name = "FILE")]
     prompts: Option<PathBuf>,
     /// Layer of the prompt file [default: the only one with geometries]
@@ -119,8 +121,8 @@ impl Query {
         }
     }
 
-    /// The prompts, each with its identifier.
-    fn prompts(&self) -> Result<Vec<(i64, PromptSet)>> {
+    /// The prompts, each with its identifier and what its feature says of it.
+    fn prompts(&self) -> Result<Vec<FilePrompt>> {
         let points = (!self.points.is_empty())
             .then(|| {
                 let (at, labels) = self.points.iter().map(|p| (p.at, p.label)).unzip();
@@ -139,7 +141,7 @@ impl Query {
                 group_field: self.group_field.clone(),
                 crs: self.crs.clone(),
             };
-            prompts.extend(read_prompts(path, &options)?.into_iter().map(|p| (p.id, p.prompt)));
+            prompts.extend(read_prompts(path, &options)?);
         }
         if points.is_some() || bbox.is_some() {
             if self.crs.is_none() {
@@ -149,8 +151,9 @@ impl Query {
                 });
             }
             // A number that no feature of the file has.
-            let id = prompts.iter().map(|(id, _)| id + 1).max().unwrap_or(0);
-            prompts.insert(0, (id, PromptSet::new(points, bbox, &Osr)?));
+            let id = prompts.iter().map(|prompt| prompt.id + 1).max().unwrap_or(0);
+            let prompt = PromptSet::new(points, bbox, &Osr)?;
+            prompts.insert(0, FilePrompt { id, prompt, properties: Map::new() });
         }
         if prompts.is_empty() {
             return Err(Error::invalid_argument("prompt", "--point, --box or --prompts", "none of them"));
@@ -159,7 +162,7 @@ impl Query {
     }
 
     /// What became of every prompt, in order, where pictures of their chips come from, and the device that was used.
-    fn answer(&self, prompts: Vec<(i64, PromptSet)>) -> Result<(Vec<Outcome>, ImageSource, String)> {
+    fn answer(&self, prompts: Vec<FilePrompt>) -> Result<(Vec<Outcome>, ImageSource, String)> {
         let options = PredictOptions { multimask: self.multimask };
         let settings = LegacySettings::default();
         if is_feature_folder(Path::new(&self.source)) {
@@ -168,12 +171,12 @@ impl Query {
             let device = segmenter.device_name().to_string();
             let engine = open_folder(Path::new(&self.source), segmenter)?;
             let start = Instant::now();
-            let sets: Vec<PromptSet> = prompts.iter().map(|(_, prompt)| prompt.clone()).collect();
+            let sets: Vec<PromptSet> = prompts.iter().map(|asked| asked.prompt.clone()).collect();
             let results = engine.query_many(&sets, options);
             let seconds = start.elapsed().as_secs_f64() / prompts.len() as f64;
-            let outcome = |((id, prompt), result): (_, Result<_>)| match result {
-                Ok(result) => Ok(Answer { id, prompt, result, seconds }),
-                Err(error) => Err((id, error)),
+            let outcome = |(asked, result): (FilePrompt, Result<_>)| match result {
+                Ok(result) => Ok(Answer { asked, result, seconds }),
+                Err(error) => Err((asked.id, error)),
             };
             let answers: Vec<_> = prompts.into_iter().zip(results).map(outcome).collect();
             let summary = describe_feature_source(Path::new(&self.source))?;
@@ -194,11 +197,11 @@ impl Query {
             note_slow_statistics(start.elapsed(), engine.value_range());
             let mut cache = OnlineQueryCache::default();
             let mut answers = Vec::with_capacity(prompts.len());
-            for (id, prompt) in prompts {
+            for asked in prompts {
                 let start = Instant::now();
-                answers.push(match engine.query(&prompt, options, &mut cache) {
-                    Ok(result) => Ok(Answer { id, prompt, result, seconds: start.elapsed().as_secs_f64() }),
-                    Err(error) => Err((id, error)),
+                answers.push(match engine.query(&asked.prompt, options, &mut cache) {
+                    Ok(result) => Ok(Answer { asked, result, seconds: start.elapsed().as_secs_f64() }),
+                    Err(error) => Err((asked.id, error)),
                 });
             }
             Ok((answers, ImageSource::raster(raster, engine.value_range().clone()), device))

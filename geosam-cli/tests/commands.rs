@@ -64,11 +64,21 @@ fn a_raster_is_queried_directly() {
 fn prompts_from_a_file_get_one_result_each() {
     let w = Workspace::new();
     w.ok("encode scene.tif --checkpoint CKPT --out features --stride 128");
-    std::fs::write(w.path("clicks.csv"), "x,y,label\n500100,4999900,1\n500600,4999500,1\n").unwrap();
+    std::fs::write(w.path("clicks.csv"), "x,y,label,name,Score\n500100,4999900,1,pond,3\n500600,4999500,1,,4\n")
+        .unwrap();
     let answer = w.json("query features --checkpoint CKPT --prompts clicks.csv --crs EPSG:32633 --out all.geojson");
     let chips: Vec<_> = answer["results"].as_array().unwrap().iter().map(|r| r["chip_id"].clone()).collect();
     assert_eq!(chips.len(), 2);
     assert_ne!(chips[0], chips[1]);
+    // The polygons keep what the file says of the clicks; `score` is the mask's.
+    assert_eq!(answer["results"][0]["properties"]["name"], json!("pond"));
+    let written: serde_json::Value = serde_json::from_slice(&std::fs::read(w.path("all.geojson")).unwrap()).unwrap();
+    for polygon in written["features"].as_array().unwrap() {
+        let columns = &polygon["properties"];
+        let (name, theirs) = if columns["prompt"] == json!(1) { ("pond", 3) } else { ("", 4) };
+        assert_eq!((&columns["name"], &columns["prompt_Score"]), (&json!(name), &json!(theirs)));
+        assert!(columns["score"].is_f64() && columns.get("Score").is_none(), "{columns}");
+    }
 }
 
 #[test]

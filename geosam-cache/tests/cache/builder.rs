@@ -6,7 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use geosam_cache::{BuildReport, ExistingFolder, FeatureCacheConfig, FeatureFolder, describe_feature_source};
 use geosam_core::{
-    Error, FeatureStore, NoProgress, Precision, Preprocess, Progress, Result, Shape, Tiling, ValueRange, Window,
+    Error, FeatureStore, NoProgress, Precision, Preprocess, Progress, Result, Shape, Tiling, ValueRange,
+    ValueRangeChoice, Window,
 };
 
 use crate::support::{CancelAfter, FakeModel, FakeRaster, builder, builder_with, names};
@@ -117,6 +118,10 @@ fn a_raster_without_any_data_makes_no_folder_that_opens() {
     let error = build(FakeRaster { no_data_before: 99, ..FakeRaster::new(8, 20) }, folder.path()).unwrap_err();
     assert!(error.to_string().contains("none of its 4 chips holds a valid pixel"), "{error}");
     assert!(FeatureFolder::open(folder.path()).is_err());
+
+    let new = folder.path().join("new");
+    build(FakeRaster { no_data_before: 99, ..FakeRaster::new(8, 20) }, &new).unwrap_err();
+    assert!(!new.exists());
 }
 
 #[test]
@@ -135,6 +140,37 @@ fn a_cancelled_run_keeps_what_is_done_and_the_next_one_goes_on() {
     assert_eq!(model.encoded.load(Ordering::SeqCst), 7);
     assert_eq!(ids(folder.path()).len(), 10);
     assert!(describe_feature_source(folder.path()).unwrap().complete);
+}
+
+#[test]
+fn the_value_range_is_settled_once_while_the_raster_and_the_choice_stay() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = tempfile::NamedTempFile::new().unwrap();
+    let path = || file.path().to_string_lossy().into_owned();
+    let settled = |source_path: String, config: FeatureCacheConfig| -> Result<usize> {
+        let raster = Arc::new(FakeRaster { source_path, ..FakeRaster::new(8, 20) });
+        builder_with(raster.clone(), Arc::new(FakeModel::new()), folder.path(), config).build(&NoProgress)?;
+        Ok(raster.ranges.load(Ordering::SeqCst))
+    };
+    let default = FeatureCacheConfig::default;
+    assert_eq!(settled(path(), default()).unwrap(), 1);
+    assert_eq!(settled(path(), default()).unwrap(), 0);
+
+    // Another choice that comes to the same range goes on; anything about the raster is read anew.
+    let value_range = ValueRangeChoice::Percentiles { low: 0.0, high: 100.0, joint: true };
+    assert_eq!(settled(path(), FeatureCacheConfig { value_range, ..default() }).unwrap(), 1);
+    std::fs::write(file.path(), "another raster").unwrap();
+    settled(path(), default()).unwrap_err();
+    let moved = FeatureCacheConfig { existing: ExistingFolder::ResumeMoved, ..default() };
+    assert_eq!(settled(path(), moved).unwrap(), 1);
+    let overwrite = FeatureCacheConfig { existing: ExistingFolder::Overwrite, ..default() };
+    assert_eq!(settled(path(), overwrite).unwrap(), 1);
+
+    // What is no file cannot be known to be the same.
+    let name = || "harbour.tif".to_string();
+    let overwrite = FeatureCacheConfig { existing: ExistingFolder::Overwrite, ..default() };
+    assert_eq!(settled(name(), overwrite).unwrap(), 1);
+    assert_eq!(settled(name(), default()).unwrap(), 1);
 }
 
 #[test]

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use geosam::{
-    ChipSource, Error, FeatureSourceSummary, GeoGrid, Label, MaskChoice, MaskFeatures, MaskFormat, Masks, Osr,
-    OverlayStyle, PromptSet, QueryResult, RasterDataset, RasterOptions, Result, ValueRange, VectorFormat,
+    ChipSource, Error, FeatureSourceSummary, FilePrompt, GeoGrid, Label, MaskChoice, MaskFeatures, MaskFormat,
+    MaskPolygon, Masks, Osr, OverlayStyle, QueryResult, RasterDataset, RasterOptions, Result, ValueRange, VectorFormat,
     VectorizeOptions, write_logits, write_mask, write_overlay, write_vector,
 };
 use serde_json::{Value, json};
@@ -13,8 +13,7 @@ use serde_json::{Value, json};
 /// One prompt with its answer.
 #[derive(Debug)]
 pub(crate) struct Answer {
-    pub(crate) id: i64,
-    pub(crate) prompt: PromptSet,
+    pub(crate) asked: FilePrompt,
     pub(crate) result: QueryResult,
     pub(crate) seconds: f64,
 }
@@ -24,7 +23,8 @@ impl Answer {
         let r = &self.result;
         let b = &r.chip_bounds;
         json!({
-            "id": self.id,
+            "id": self.asked.id,
+            "properties": self.asked.properties,
             "chip_id": r.chip_id,
             "model_type": r.model_type.as_str(),
             "scores": r.scores,
@@ -46,23 +46,28 @@ impl Answer {
         });
         format!(
             "prompt {} on {}: {}  ({:.0} ms)",
-            self.id,
+            self.asked.id,
             r.chip_id.as_deref().unwrap_or("a chip around it"),
             masks.collect::<Vec<_>>().join("; "),
             self.seconds * 1e3
         )
     }
 
-    /// The polygons with what a GIS user wants to filter by.
+    /// The polygons with what a GIS user wants to filter by, and the fields of the feature that asked: `prompt_NAME` where the
+    /// name is taken.
     fn features(&self, options: &VectorizeOptions) -> Result<MaskFeatures> {
         let mut features = self.result.features(options)?;
-        let with =
-            |label| self.prompt.points().map_or(0, |points| points.labels().iter().filter(|l| **l == label).count());
-        for feature in &mut features.features {
-            feature.properties.insert("prompt".to_string(), json!(self.id));
-            feature.properties.insert("foreground".to_string(), json!(with(Label::Foreground)));
-            feature.properties.insert("background".to_string(), json!(with(Label::Background)));
-            feature.properties.insert("box".to_string(), json!(i32::from(self.prompt.bbox().is_some())));
+        let FilePrompt { id, prompt, properties } = &self.asked;
+        let with = |label| prompt.points().map_or(0, |points| points.labels().iter().filter(|l| **l == label).count());
+        for MaskPolygon { properties: columns, .. } in &mut features.features {
+            columns.insert("prompt".to_string(), json!(id));
+            columns.insert("foreground".to_string(), json!(with(Label::Foreground)));
+            columns.insert("background".to_string(), json!(with(Label::Background)));
+            columns.insert("box".to_string(), json!(i32::from(prompt.bbox().is_some())));
+            let taken = |name: &str| columns.keys().any(|column| column.eq_ignore_ascii_case(name));
+            let named = |name: &String| if taken(name) { format!("prompt_{name}") } else { name.clone() };
+            let theirs: Vec<_> = properties.iter().map(|(name, value)| (named(name), value.clone())).collect();
+            columns.extend(theirs);
         }
         Ok(features)
     }
@@ -151,7 +156,7 @@ impl Outputs {
                 (Kind::Mask, Some((grid, masks)), _) => write_mask(path, masks, grid, MaskFormat::Cog)?,
                 (Kind::Picture, Some((grid, masks)), Some(pixels)) => {
                     let prompts: Vec<_> =
-                        answers.iter().map(|a| grid.to_pixel_prompt(&a.prompt, &Osr)).collect::<Result<_>>()?;
+                        answers.iter().map(|a| grid.to_pixel_prompt(&a.asked.prompt, &Osr)).collect::<Result<_>>()?;
                     write_overlay(path, pixels, masks, &prompts, &OverlayStyle::default())?;
                 }
                 _ => write_vector(path, &self.polygons(answers)?)?,
@@ -215,7 +220,7 @@ fn one_chip<'a>(answers: &'a [Answer], what: &'static str) -> Result<(&'a GeoGri
     let grid = &first.result.grid;
     if let Some(other) = rest.iter().find(|a| a.result.grid != *grid) {
         return Err(Error::Unsupported {
-            what: format!("{what} for prompts on several chips (prompts {} and {})", first.id, other.id),
+            what: format!("{what} for prompts on several chips (prompts {} and {})", first.asked.id, other.asked.id),
             reason: "such a file holds one chip; ask these prompts one by one, or write polygons".to_string(),
         });
     }

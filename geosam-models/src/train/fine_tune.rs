@@ -3,13 +3,14 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use geosam_core::{Error, Masks, ModelSpec, Precision, Preprocess, Result, Shape};
+use geosam_core::{Error, Masks, ModelSpec, Precision, Preprocess, Result};
 use safetensors::Dtype;
 
 use super::parameters::{Parameters, Values};
 use super::random::Random;
 use super::step::{Image, Seen, Step, StepReport};
 use super::trainer::{Example, check_settings, learning_rate};
+use super::view::View;
 use crate::checkpoint::Checkpoint;
 use crate::device::DeviceChoice;
 use crate::image_features::ImageFeatures;
@@ -30,18 +31,21 @@ pub struct FineTuneConfig {
     pub chips: usize,
     /// Objects of a chip that a step asks for, at most (default: 8).
     pub objects: usize,
+    /// Views of each chip that are encoded and learned from, 1 to 8 (default: 8): the chip as it is, turned by 180, 90 and 270
+    /// degrees, and the four mirrored. Encoding and memory grow with them.
+    pub views: usize,
     /// Of the order of chips, and of the prompts.
     pub seed: u64,
 }
 
 impl Default for FineTuneConfig {
     fn default() -> Self {
-        Self { steps: 300, warmup: 20, learning_rate: 2e-4, chips: 2, objects: 8, seed: 0 }
+        Self { steps: 300, warmup: 20, learning_rate: 2e-4, chips: 2, objects: 8, views: 8, seed: 0 }
     }
 }
 
 /// A model whose mask decoder learns from labelled chips, and whose image encoder stays as it is: features are encoded once and
-/// kept in memory, 0.5 MiB a chip with `geosam_nano` and up to 20 MiB with the published models; masks with one byte for each
+/// kept in memory, for each view of a chip 0.5 MiB with `geosam_nano` and up to 20 MiB with the published models; masks with one byte for each
 /// pixel of the chip and object, 1 MiB of a chip of 1024 pixels. On the CPU.
 ///
 /// # Examples
@@ -81,8 +85,8 @@ pub struct FineTune {
 /// A labelled chip, encoded.
 #[derive(Debug)]
 struct Chip {
-    features: ImageFeatures,
-    shape: Shape,
+    /// Of the first of [`View::ALL`].
+    views: Vec<ImageFeatures>,
     masks: Masks,
 }
 
@@ -91,10 +95,14 @@ impl FineTune {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if no chip has an object, for masks of another shape than their image, a number of steps,
-    /// chips or objects of zero, or a learning rate that is not a positive number; as [`crate::load_model`].
+    /// chips or objects of zero, other than 1 to 8 views, or a learning rate that is not a positive number; as [`crate::load_model`].
     pub fn new(checkpoint: &Checkpoint, examples: &[Example], config: FineTuneConfig) -> Result<Self> {
         let numbers = [("steps", config.steps), ("chips", config.chips), ("objects", config.objects)];
         check_settings(&numbers, config.learning_rate)?;
+        let most_views = View::ALL.len();
+        if !(1..=most_views).contains(&config.views) {
+            return Err(Error::invalid_argument("views", format!("1 to {most_views}"), config.views));
+        }
         let model = checkpoint.recognised().config.clone();
         model.validate()?;
         let is_tuned = |name: &str| name.contains("mask_decoder") && !shapes_features(name);
@@ -117,8 +125,9 @@ impl FineTune {
                 return Err(Error::invalid_argument("masks", format!("the image's {}", image.shape()), masks.shape()));
             }
             if masks.values().contains(&true) {
-                let features = encoder.forward(std::slice::from_ref(image));
-                chips.push(Chip { features, shape: image.shape(), masks: masks.clone() });
+                let encoded = |view: &View| Ok(encoder.forward(&[view.of_image(image)?]));
+                let views = View::ALL[..config.views].iter().map(encoded).collect::<Result<_>>()?;
+                chips.push(Chip { views, masks: masks.clone() });
             }
         }
         if chips.is_empty() {
@@ -142,15 +151,17 @@ impl FineTune {
     /// # Errors
     /// [`Error::Unsupported`] if the weights have diverged.
     pub fn step(&mut self) -> Result<StepReport> {
-        let FineTuneConfig { steps, warmup, learning_rate: highest, chips, objects, seed } = self.config;
+        let FineTuneConfig { steps, warmup, learning_rate: highest, chips, objects, views, seed } = self.config;
         let made = self.parameters.steps();
         let mut random = Random::new(seed ^ (made as u64 + 1).wrapping_mul(0xd134_2543_de82_ef95));
         let chosen = random.sample(&vec![1.0; self.chips.len()], chips);
-        let images: Vec<_> = chosen
-            .into_iter()
-            .map(|index| &self.chips[index])
-            .map(|Chip { features, shape, masks }| Image { shape: *shape, masks, image: features })
-            .collect();
+        let seen = |index: usize| {
+            let (chip, view) = (&self.chips[index], random.below(views).unwrap_or(0));
+            Ok((&chip.views[view], View::ALL[view].of_masks(&chip.masks)?))
+        };
+        let seen = chosen.into_iter().map(seen).collect::<Result<Vec<_>>>()?;
+        let image = |(features, masks)| Image { shape: Masks::shape(masks), masks, image: features };
+        let images: Vec<_> = seen.iter().map(|(features, masks)| image((*features, masks))).collect();
         let device = Device::flex().autodiff();
         let learned =
             Step { model: &self.model, objects, seed }.learn_from(&self.parameters, &images, |image, leaves| {

@@ -15,6 +15,7 @@ mod parameters;
 mod random;
 mod step;
 mod trainer;
+mod view;
 
 pub use evaluate::{ObjectIou, evaluate};
 pub use fine_tune::{FineTune, FineTuneConfig};

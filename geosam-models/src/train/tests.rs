@@ -243,4 +243,6 @@ fn tuning_without_an_object_is_refused() {
     assert!(error.contains("at least one object"), "{error}");
     let error = FineTune::new(&checkpoint, &chips, FineTuneConfig { chips: 0, ..Default::default() }).unwrap_err();
     assert!(error.to_string().contains("chips"), "{error}");
+    let error = FineTune::new(&checkpoint, &chips, FineTuneConfig { views: 9, ..Default::default() }).unwrap_err();
+    assert!(error.to_string().contains("1 to 8"), "{error}");
 }

@@ -23,6 +23,8 @@ pub(crate) struct FakeRaster {
     /// The read with this number fails.
     pub(crate) fail_at: Option<usize>,
     pub(crate) reads: AtomicUsize,
+    /// How often a value range was settled.
+    pub(crate) ranges: AtomicUsize,
 }
 
 impl FakeRaster {
@@ -35,6 +37,7 @@ impl FakeRaster {
             no_data_before: 0,
             fail_at: None,
             reads: AtomicUsize::new(0),
+            ranges: AtomicUsize::new(0),
         }
     }
 }
@@ -73,6 +76,7 @@ impl ChipSource for FakeRaster {
     }
 
     fn value_range(&self, choice: ValueRangeChoice, _extent: Window, _progress: &dyn Progress) -> Result<ValueRange> {
+        self.ranges.fetch_add(1, Ordering::SeqCst);
         Ok(if choice == ValueRangeChoice::PerChip { ValueRange::PerChip } else { ValueRange::AsIs })
     }
 }
