@@ -35,8 +35,9 @@ const KIND: ObjectKind = ObjectKind::SolarRow;
 pub(crate) const LANDSCAPE: Landscape = Landscape::Solar;
 /// Metres a pixel.
 pub(crate) const GSD: f32 = 0.6;
-/// The small model learns faster than the published ones.
+/// The small model learns faster than the published ones, and its steps are short.
 const LEARNING_RATE: f64 = 6e-4;
+const STEPS: usize = 1000;
 /// Polygons to learn from.
 const POLYGONS: usize = 50;
 /// Pixels on a side of the scene that they are in.
@@ -68,7 +69,7 @@ fn run_with_arguments() -> Result<()> {
     };
     let config = match settings.place {
         Some(_) => FineTuneConfig::default(),
-        None => FineTuneConfig { learning_rate: LEARNING_RATE, ..FineTuneConfig::default() },
+        None => FineTuneConfig { steps: STEPS, learning_rate: LEARNING_RATE, ..FineTuneConfig::default() },
     };
     let steps = settings.steps.unwrap_or(config.steps);
     let learning_rate = settings.learning_rate.unwrap_or(config.learning_rate);
