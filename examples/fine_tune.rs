@@ -7,8 +7,8 @@
 //!
 //! Without `--checkpoint` it tunes `geosam_nano`. A quarter of the raster (`--held-out 0.25`), at its southern or eastern end, is
 //! not learned from: there the answers before and after are compared with the polygons. `--steps` and
-//! `--learning-rate` say how long it learns, and how fast; `--views 1` saves encoding every chip eight times, mirrored and
-//! turned, which a large model takes minutes for.
+//! `--learning-rate` say how long it learns, and how fast; with `--views 1` each chip is encoded once in place of up to eight
+//! times, turned and mirrored, which a large model takes long for.
 //!
 //! Without `--raster` and `--polygons` it makes up the files of somebody who wants [`KIND`]: 50 of them outlined in one raster,
 //! and rasters of other places to compare with.
@@ -212,7 +212,6 @@ pub(crate) fn tune(
 
     let steps = config.steps;
     let mut tuning = FineTune::new(checkpoint, training, config)?;
-    println!("encoded ({:.0} s)", start.elapsed().as_secs_f64());
     let before = MeanIou::of(&tuning.model()?, held_out)?;
     println!("before: {before} ({:.0} s)", start.elapsed().as_secs_f64());
 

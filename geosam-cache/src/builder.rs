@@ -178,7 +178,7 @@ impl FeatureCacheBuilder {
     /// [`Error::Cancelled`] when `progress` says so; what reading, encoding and writing return; [`Error::Dataset`] if
     /// no chip holds a valid pixel; [`Error::InvalidArgument`] for a batch size or a number of threads of 0, or a
     /// `max_memory` that is too small, naming the least; see [`FeatureFolder::create`] for folders that exist. In every case
-    /// the folder holds what was finished; if that is nothing, there is no new folder.
+    /// the folder holds what was finished; where that is nothing, no folder is left that was not there before.
     pub fn build(&self, progress: &dyn Progress) -> Result<BuildReport> {
         let FeatureCacheConfig { batch_size, encoders, readers, writers, .. } = self.config;
         let numbers = [("batch size", batch_size), ("encoders", encoders), ("readers", readers), ("writers", writers)];
@@ -234,9 +234,8 @@ impl FeatureCacheBuilder {
             statistics,
         }
         .run();
-        drop(folder);
-        if report.is_err() && is_new {
-            existing::remove_empty(&self.folder);
+        if report.is_err() {
+            existing::remove_empty(&self.folder, is_new);
         }
         report
     }
@@ -254,13 +253,15 @@ impl FeatureCacheBuilder {
         let (extent, chip, stride) = self.layout()?;
         let choice = self.config.value_range.for_preprocess(spec.preprocess);
         choice.validate()?;
-        let value_range = match self.value_range_of_then(choice, extent) {
+        // Before anything is read: what is read of a raster that changes meanwhile is not of the one found here.
+        let source_state = source_state(self.source.source_path());
+        let value_range = match self.value_range_of_then(choice, extent, source_state.as_deref()) {
             Some(range) => range,
             None => self.source.value_range(choice, extent, progress)?,
         };
         Ok(FolderSettings {
             source_path: self.source.source_path().to_string(),
-            source_state: source_state(self.source.source_path()),
+            source_state,
             grid: self.source.grid().clone(),
             bands: self.source.bands().to_vec(),
             value_range,
@@ -277,17 +278,20 @@ impl FeatureCacheBuilder {
         })
     }
 
-    /// What an earlier run of this folder settled on, if it read the same file for the same choice.
-    fn value_range_of_then(&self, choice: ValueRangeChoice, extent: Window) -> Option<ValueRange> {
-        if self.config.existing == ExistingFolder::Overwrite {
+    /// What an earlier run of this folder settled on, if it read the same file in the same `state` for the same choice.
+    ///
+    /// A VRT, or a folder that is a raster, stays as it is when files behind it change: those are read again.
+    fn value_range_of_then(&self, choice: ValueRangeChoice, extent: Window, state: Option<&str>) -> Option<ValueRange> {
+        let path = Path::new(self.source.source_path());
+        let is_alone =
+            path.is_file() && !path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("vrt"));
+        if self.config.existing == ExistingFolder::Overwrite || !is_alone {
             return None;
         }
         let then = existing::settings(&self.folder)?;
-        let state = source_state(self.source.source_path());
-        let same = state.is_some()
-            && then.source_state == state
+        let same = then.source_state.as_deref() == state
             && then.value_range_choice == Some(choice)
-            && then.source_path == self.source.source_path()
+            && Path::new(&then.source_path) == path
             && then.grid == *self.source.grid()
             && then.bands == self.source.bands()
             && then.extent == extent;

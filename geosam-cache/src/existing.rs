@@ -114,11 +114,12 @@ fn in_place(mut row: Row, root: &Path) -> Option<Row> {
     })
 }
 
-/// Remove the folders of `root` if there is nothing in them.
-pub(crate) fn remove_empty(root: &Path) {
+/// Remove what a run has made that finished no chip: the folder of chip files, and `root` if that `is_new`.
+pub(crate) fn remove_empty(root: &Path, is_new: bool) {
     // Only empty folders can be removed like this, and one that stays does no harm.
-    for folder in [&root.join("features"), root] {
-        let _ = std::fs::remove_dir(folder);
+    let _ = std::fs::remove_dir(root.join("features"));
+    if is_new {
+        let _ = std::fs::remove_dir(root);
     }
 }
 

@@ -24,7 +24,6 @@ pub struct FolderSettings {
     pub value_range: ValueRange,
     /// What that was settled from, so that a later run need not read the raster for it again; the range itself counts when
     /// runs are compared.
-    #[serde(default)]
     pub value_range_choice: Option<ValueRangeChoice>,
     /// Identifier of the model.
     pub model_id: String,

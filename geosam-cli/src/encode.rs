@@ -79,7 +79,7 @@ impl Encode {
         };
         let builder = FeatureCacheBuilder::new(raster, segmenter.clone(), Arc::new(Osr), out, config);
         let report = builder.build(&Terminal::start("encoding")?).inspect_err(|error| {
-            if let Error::Cancelled { .. } = error {
+            if let Error::Cancelled { done: 1.., .. } = error {
                 print_note("what is encoded is kept; the same command goes on from there");
             }
         })?;

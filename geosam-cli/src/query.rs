@@ -41,7 +41,7 @@ pub(crate) struct Query {
     #[arg(long = "box", value_name = "L,B,R,T", allow_hyphen_values = true)]
     bbox: Option<BoxArgument>,
     /// Prompts from a vector file: points are clicks, polygons are boxes. Results have the feature's id as `prompt`, and its
-    /// fields
+    /// fields, called `input_NAME` where the name is taken
     #[arg(long, value_name = "FILE")]
     prompts: Option<PathBuf>,
     /// Layer of the prompt file [default: the only one with geometries]

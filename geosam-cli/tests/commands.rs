@@ -64,8 +64,8 @@ fn a_raster_is_queried_directly() {
 fn prompts_from_a_file_get_one_result_each() {
     let w = Workspace::new();
     w.ok("encode scene.tif --checkpoint CKPT --out features --stride 128");
-    std::fs::write(w.path("clicks.csv"), "x,y,label,name,Score\n500100,4999900,1,pond,3\n500600,4999500,1,,4\n")
-        .unwrap();
+    let clicks = "x,y,label,name,Score,id,input_id\n500100,4999900,1,pond,3,7,-7\n500600,4999500,1,,4,8,-8\n";
+    std::fs::write(w.path("clicks.csv"), clicks).unwrap();
     let answer = w.json("query features --checkpoint CKPT --prompts clicks.csv --crs EPSG:32633 --out all.geojson");
     let chips: Vec<_> = answer["results"].as_array().unwrap().iter().map(|r| r["chip_id"].clone()).collect();
     assert_eq!(chips.len(), 2);
@@ -73,12 +73,16 @@ fn prompts_from_a_file_get_one_result_each() {
     // The polygons keep what the file says of the clicks; `score` is the mask's.
     assert_eq!(answer["results"][0]["properties"]["name"], json!("pond"));
     let written: serde_json::Value = serde_json::from_slice(&std::fs::read(w.path("all.geojson")).unwrap()).unwrap();
+    let mut asked = std::collections::BTreeSet::new();
     for polygon in written["features"].as_array().unwrap() {
         let columns = &polygon["properties"];
-        let (name, theirs) = if columns["prompt"] == json!(1) { ("pond", 3) } else { ("", 4) };
-        assert_eq!((&columns["name"], &columns["prompt_Score"]), (&json!(name), &json!(theirs)));
+        asked.insert(columns["prompt"].as_i64().unwrap());
+        let (name, theirs, id) = if columns["prompt"] == json!(1) { ("pond", 3, 7) } else { ("", 4, 8) };
+        assert_eq!((&columns["name"], &columns["input_Score"]), (&json!(name), &json!(theirs)));
+        assert_eq!((&columns["input_id"], &columns["input_input_id"]), (&json!(id), &json!(-id)));
         assert!(columns["score"].is_f64() && columns.get("Score").is_none(), "{columns}");
     }
+    assert_eq!(asked.len(), 2);
 }
 
 #[test]

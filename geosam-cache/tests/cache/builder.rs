@@ -118,9 +118,12 @@ fn a_raster_without_any_data_makes_no_folder_that_opens() {
     let error = build(FakeRaster { no_data_before: 99, ..FakeRaster::new(8, 20) }, folder.path()).unwrap_err();
     assert!(error.to_string().contains("none of its 4 chips holds a valid pixel"), "{error}");
     assert!(FeatureFolder::open(folder.path()).is_err());
+    assert!(names(folder.path()).is_empty());
 
     let new = folder.path().join("new");
     build(FakeRaster { no_data_before: 99, ..FakeRaster::new(8, 20) }, &new).unwrap_err();
+    assert!(!new.exists());
+    builder(FakeRaster::new(8, 20), FakeModel::new(), &new).build(&CancelAfter::new(0)).unwrap_err();
     assert!(!new.exists());
 }
 
@@ -166,11 +169,16 @@ fn the_value_range_is_settled_once_while_the_raster_and_the_choice_stay() {
     let overwrite = FeatureCacheConfig { existing: ExistingFolder::Overwrite, ..default() };
     assert_eq!(settled(path(), overwrite).unwrap(), 1);
 
-    // What is no file cannot be known to be the same.
-    let name = || "harbour.tif".to_string();
-    let overwrite = FeatureCacheConfig { existing: ExistingFolder::Overwrite, ..default() };
-    assert_eq!(settled(name(), overwrite).unwrap(), 1);
-    assert_eq!(settled(name(), default()).unwrap(), 1);
+    // What is no file cannot be known to be the same, nor what has other files behind it.
+    let tiles = tempfile::tempdir().unwrap();
+    let mosaic = tiles.path().join("mosaic.vrt");
+    std::fs::write(&mosaic, "names of files").unwrap();
+    for source in [Path::new("harbour.tif"), tiles.path(), &mosaic] {
+        let overwrite = FeatureCacheConfig { existing: ExistingFolder::Overwrite, ..default() };
+        let name = || source.to_string_lossy().into_owned();
+        assert_eq!(settled(name(), overwrite).unwrap(), 1);
+        assert_eq!(settled(name(), default()).unwrap(), 1, "{source:?}");
+    }
 }
 
 #[test]

@@ -53,8 +53,8 @@ impl Answer {
         )
     }
 
-    /// The polygons with what a GIS user wants to filter by, and the fields of the feature that asked: `prompt_NAME` where the
-    /// name is taken.
+    /// The polygons with what a GIS user wants to filter by, and the fields of the (first) feature that asked: `input_NAME`
+    /// where the name is taken.
     fn features(&self, options: &VectorizeOptions) -> Result<MaskFeatures> {
         let mut features = self.result.features(options)?;
         let FilePrompt { id, prompt, properties } = &self.asked;
@@ -64,10 +64,13 @@ impl Answer {
             columns.insert("foreground".to_string(), json!(with(Label::Foreground)));
             columns.insert("background".to_string(), json!(with(Label::Background)));
             columns.insert("box".to_string(), json!(i32::from(prompt.bbox().is_some())));
-            let taken = |name: &str| columns.keys().any(|column| column.eq_ignore_ascii_case(name));
-            let named = |name: &String| if taken(name) { format!("prompt_{name}") } else { name.clone() };
-            let theirs: Vec<_> = properties.iter().map(|(name, value)| (named(name), value.clone())).collect();
-            columns.extend(theirs);
+            for (name, value) in properties {
+                let mut name = name.clone();
+                while columns.keys().any(|column| column.eq_ignore_ascii_case(&name)) {
+                    name.insert_str(0, "input_");
+                }
+                columns.insert(name, value.clone());
+            }
         }
         Ok(features)
     }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use burn::tensor::Device;
-use geosam_core::{Error, Masks, ModelSpec, Precision, Preprocess, Result};
+use geosam_core::{Error, Masks, ModelImage, ModelSpec, Precision, Preprocess, Result};
 use safetensors::Dtype;
 
 use super::parameters::{Parameters, Values};
@@ -31,10 +31,10 @@ pub struct FineTuneConfig {
     pub chips: usize,
     /// Objects of a chip that a step asks for, at most (default: 8).
     pub objects: usize,
-    /// Views of each chip that are encoded and learned from, 1 to 8 (default: 8): the chip as it is, turned by 180, 90 and 270
-    /// degrees, and the four mirrored. Encoding and memory grow with them.
+    /// Views of each chip that are learned from, 1 to 8 (default: 8): the chip as it is, turned by 180, 90 and 270 degrees, and
+    /// the mirror images of these.
     pub views: usize,
-    /// Of the order of chips, and of the prompts.
+    /// Of the order of chips, of their views, and of the prompts.
     pub seed: u64,
 }
 
@@ -44,9 +44,11 @@ impl Default for FineTuneConfig {
     }
 }
 
-/// A model whose mask decoder learns from labelled chips, and whose image encoder stays as it is: features are encoded once and
-/// kept in memory, for each view of a chip 0.5 MiB with `geosam_nano` and up to 20 MiB with the published models; masks with one byte for each
-/// pixel of the chip and object, 1 MiB of a chip of 1024 pixels. On the CPU.
+/// A model whose mask decoder learns from labelled chips, and whose image encoder stays as it is. On the CPU.
+///
+/// Each view of a chip is encoded when it is drawn for the first time, so that two chips a step are at most that many to encode,
+/// and its features are kept in memory: 0.5 MiB with `geosam_nano`, up to 20 MiB with the published models. Masks take one byte
+/// for each pixel of the chip and object, 1 MiB of a chip of 1024 pixels.
 ///
 /// # Examples
 /// ```
@@ -79,19 +81,30 @@ pub struct FineTune {
     model: SamConfig,
     spec: ModelSpec,
     parameters: Parameters,
+    encoder: Sam,
     chips: Vec<Chip>,
 }
 
-/// A labelled chip, encoded.
+/// A labelled chip.
 #[derive(Debug)]
 struct Chip {
-    /// Of the first of [`View::ALL`].
-    views: Vec<ImageFeatures>,
+    image: ModelImage,
     masks: Masks,
+    /// Of each of [`View::ALL`] that was drawn.
+    features: [Option<ImageFeatures>; View::ALL.len()],
+}
+
+impl Chip {
+    fn encode(&mut self, view: usize, encoder: &Sam) -> Result<()> {
+        if self.features[view].is_none() {
+            self.features[view] = Some(encoder.forward(&[View::ALL[view].of_image(&self.image)?]));
+        }
+        Ok(())
+    }
 }
 
 impl FineTune {
-    /// Encodes the chips that are to be learned from. Those without any object are left out.
+    /// The model of a checkpoint, and the chips that are to be learned from. Those without any object are left out.
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if no chip has an object, for masks of another shape than their image, a number of steps,
@@ -125,9 +138,7 @@ impl FineTune {
                 return Err(Error::invalid_argument("masks", format!("the image's {}", image.shape()), masks.shape()));
             }
             if masks.values().contains(&true) {
-                let encoded = |view: &View| Ok(encoder.forward(&[view.of_image(image)?]));
-                let views = View::ALL[..config.views].iter().map(encoded).collect::<Result<_>>()?;
-                chips.push(Chip { views, masks: masks.clone() });
+                chips.push(Chip { image: image.clone(), masks: masks.clone(), features: Default::default() });
             }
         }
         if chips.is_empty() {
@@ -137,7 +148,7 @@ impl FineTune {
                 format!("{} chips", examples.len()),
             ));
         }
-        Ok(Self { config, model, spec, parameters, chips })
+        Ok(Self { config, model, spec, parameters, encoder, chips })
     }
 
     /// Steps made so far.
@@ -155,13 +166,15 @@ impl FineTune {
         let made = self.parameters.steps();
         let mut random = Random::new(seed ^ (made as u64 + 1).wrapping_mul(0xd134_2543_de82_ef95));
         let chosen = random.sample(&vec![1.0; self.chips.len()], chips);
-        let seen = |index: usize| {
-            let (chip, view) = (&self.chips[index], random.below(views).unwrap_or(0));
-            Ok((&chip.views[view], View::ALL[view].of_masks(&chip.masks)?))
-        };
-        let seen = chosen.into_iter().map(seen).collect::<Result<Vec<_>>>()?;
-        let image = |(features, masks)| Image { shape: Masks::shape(masks), masks, image: features };
-        let images: Vec<_> = seen.iter().map(|(features, masks)| image((*features, masks))).collect();
+        let chosen: Vec<_> = chosen.into_iter().map(|chip| (chip, random.below(views).unwrap_or(0))).collect();
+        for &(chip, view) in &chosen {
+            self.chips[chip].encode(view, &self.encoder)?;
+        }
+        let masks = |&(chip, view): &(usize, usize)| View::ALL[view].of_masks(&self.chips[chip].masks);
+        let masks = chosen.iter().map(masks).collect::<Result<Vec<_>>>()?;
+        let features = chosen.iter().filter_map(|&(chip, view)| self.chips[chip].features[view].as_ref());
+        let seen = features.zip(&masks).map(|(image, masks)| Image { shape: masks.shape(), masks, image });
+        let images: Vec<_> = seen.collect();
         let device = Device::flex().autodiff();
         let learned =
             Step { model: &self.model, objects, seed }.learn_from(&self.parameters, &images, |image, leaves| {
