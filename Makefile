@@ -29,7 +29,7 @@ check: setup ## Formatting, lints, documentation and layering, with warnings den
 	scripts/check-layering
 
 check-gpu: ## Lints of the GPU features, without a GPU or a download of LLVM
-	DOCS_RS=1 $(CARGO) clippy --locked --package geosam-models --features cuda-nvrtc,wgpu -- --deny warnings
+	DOCS_RS=1 $(CARGO) clippy --locked --package geosam-models --all-targets --features cuda-nvrtc,wgpu -- --deny warnings
 
 parity: setup ## Compare with live Python geosam, segment-anything and Hugging Face (a Python environment of 7 GB, checkpoints of 20 GB)
 	tests/parity/setup.sh

@@ -66,7 +66,7 @@ pub(crate) fn run(folder: &Path) -> Result<()> {
     let config = FeatureCacheConfig {
         extent: Some(raster.window_of(&in_degrees)?),
         value_range: ValueRangeChoice::Percentiles { low: 2.0, high: 98.0, joint: false },
-        max_memory: 64 << 20,
+        max_memory: Some(64 << 20),
         ..FeatureCacheConfig::default()
     };
     let features = folder.join("features");

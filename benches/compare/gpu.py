@@ -39,12 +39,14 @@ LEAST = 5  # seconds that a process is worth starting for
 
 @dataclasses.dataclass
 class Step:
-    """A process: what it measures, for people, whose side it is, its command, and the seconds it may take."""
+    """A process: what it measures, for people, whose side it is, its command, the seconds it may take, and in which turn it
+    comes."""
 
     what: str
     side: str
     command: list
     limit: float
+    turn: int = 0
 
     def __str__(self):
         return f"{self.what}, {self.side}"
@@ -62,15 +64,15 @@ def plan(args, work):
     compiled = [mode for mode in args.modes if mode.endswith("-compiled")]
     few = sorted({args.batches[0], args.batches[-2:][0]}, reverse=True)  # the larger first: it decides on the rate
 
-    def ours(model, precision, batches, limit):
+    def ours(model, precision, batches, limit, turn=0):
         command = [args.binary, "time", "--model", model, "--folder", work, "--device", args.device,
                    "--precision", precision, "--batches", listed(batches), "--seconds", args.seconds]
-        return Step(f"{model} {precision}", "geosam", command, limit)
+        return Step(f"{model} {precision}", "geosam", command, limit, turn)
 
-    def pytorch(model, modes, batches, limit):
+    def pytorch(model, modes, batches, limit, turn=0):
         command = [*theirs, "time", "--model", model, "--device", same, "--modes", listed(modes),
                    "--batches", listed(batches), "--seconds", args.seconds]
-        return Step(f"{model} {listed(modes)}", "PyTorch", command, limit)
+        return Step(f"{model} {listed(modes)}", "PyTorch", command, limit, turn)
 
     yield Step("bounds", "PyTorch", [*theirs, "bounds", "--device", same], 45)
     for model in args.models:
@@ -80,10 +82,10 @@ def plan(args, work):
         if eager:
             yield pytorch(model, eager, args.batches, 80)
     for mode in compiled:
-        yield from (pytorch(model, [mode], few, 90) for model in args.models)
+        yield from (pytorch(model, [mode], few, 90, 1) for model in args.models)
     for precision in args.precisions[1:]:
         batches = args.batches[:1] if precision == "f32" else few[::-1]
-        yield from (ours(model, precision, batches, 40) for model in args.models)
+        yield from (ours(model, precision, batches, 40, 2) for model in args.models)
 
 
 def run(step, limit, environment, memory):
@@ -130,13 +132,16 @@ def measure(args, work, environment):
     memory = gpu_memory.of(args.device)
     end = time.monotonic() + 60 * args.minutes
     lines, problems = [], []
-    for step in plan(args, work):
+    steps = list(plan(args, work))
+    for index, step in enumerate(steps):
         left = end - time.monotonic()
+        # No model takes the time of those after it: what is left is shared by the steps of the turn.
+        share = left * step.limit / sum(other.limit for other in steps[index:] if other.turn == step.turn)
         if left < LEAST:
             problems.append({"step": str(step), "reason": f"not run: the {args.minutes:g} minutes were over"})
             continue
         start = time.monotonic()
-        found, reason = run(step, min(args.patience * step.limit, left), environment, memory)
+        found, reason = run(step, min(args.patience * step.limit, share), environment, memory)
         lines += [{**line, "side": step.side} for line in found]
         for line in found:
             if "failed" in line:

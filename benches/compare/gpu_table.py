@@ -137,7 +137,8 @@ def readme(args, lines, problems, facts):
     out += table(args, lines)
     out += ["", "Chips start in the host's memory and features end there in f32, prompts become masks, scores and logits "
             "there, on both sides. Ours is compared with our CPU in f32, PyTorch with itself in f32 on the device, on "
-            "random weights. PyTorch's f32 is without TF32, one chip a call. Memory is what the process adds to the "
+            "random weights. PyTorch's f32 is without TF32, one chip a call; ours may "
+            "multiply f32 in TF32 on a GPU. Memory is what the process adds to the "
             "device's (a CPU: its resident memory) from the first call on. The first call of ours compiles and tunes "
             "kernels, unless an earlier run left them in the user's cache folder.", ""]
     out += ["The shares are of what was measured in this run; a matrix product, convolution or attention is taken to read "

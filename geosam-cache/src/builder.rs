@@ -11,12 +11,12 @@ use geosam_core::{
 
 use crate::existing::{self, ExistingFolder};
 use crate::folder::{FeatureFolder, FolderOptions};
-use crate::memory::{ChipBudget, image_bytes};
+use crate::memory::{ChipBudget, default_max_memory, image_bytes};
 use crate::pipeline::Pipeline;
 use crate::settings::{FolderSettings, source_state};
 
 /// How a raster is cut into chips and encoded.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct FeatureCacheConfig {
     /// Size of a chip in pixels; default the model's image size.
     pub chip: Option<Shape>,
@@ -26,8 +26,9 @@ pub struct FeatureCacheConfig {
     pub extent: Option<Window>,
     /// Which values become 0 and 255. Settled once, from the extent, as [`ValueRangeChoice::for_preprocess`] has it.
     pub value_range: ValueRangeChoice,
-    /// Most bytes of chips that are between raster and disk at once (default
-    /// [`FeatureCacheConfig::DEFAULT_MAX_MEMORY`]).
+    /// Most bytes of chips that are between raster and disk at once. By default
+    /// [`FeatureCacheConfig::DEFAULT_MAX_MEMORY`], or, where the model asks for several chips at a time, three times what is
+    /// encoded, up to [`FeatureCacheConfig::MOST_DEFAULT_MEMORY`].
     ///
     /// A chip counts with its image, three bytes a pixel, and its features ([`ModelType::feature_bytes`]) from its reading
     /// until it is on disk: 7 MiB with SAM, 19 MiB with SAM 2, 23.2 MiB with SAM 3. However many chips the raster has, no
@@ -38,11 +39,10 @@ pub struct FeatureCacheConfig {
     /// activations, the writers a file each.
     ///
     /// [`ModelType::feature_bytes`]: geosam_core::ModelType::feature_bytes
-    pub max_memory: usize,
+    pub max_memory: Option<usize>,
     /// Most chips that are encoded in one call; fewer if no more have been read, or if the model's device turns out not to
     /// hold so many. By default as many as the model asks for ([`Segmenter::batch`]: 1 on a CPU), as long as what is being
-    /// encoded is within a third of `max_memory`, so that others are read and written meanwhile: a GPU may want more than
-    /// the default.
+    /// encoded is within a third of `max_memory`, so that others are read and written meanwhile.
     pub batch_size: Option<usize>,
     /// Threads that encode, a batch each. By default one if the model asks for one chip at a time, else two: while the
     /// features of a batch are copied from the device, it computes the next.
@@ -63,24 +63,8 @@ pub struct FeatureCacheConfig {
 impl FeatureCacheConfig {
     /// 256 MiB: 36 chips of SAM, 13 of SAM 2, 11 of SAM 3.
     pub const DEFAULT_MAX_MEMORY: usize = 256 << 20;
-}
-
-impl Default for FeatureCacheConfig {
-    fn default() -> Self {
-        Self {
-            chip: None,
-            tiling: Tiling::default(),
-            extent: None,
-            value_range: ValueRangeChoice::default(),
-            max_memory: Self::DEFAULT_MAX_MEMORY,
-            batch_size: None,
-            encoders: None,
-            readers: None,
-            writers: None,
-            precision: FeaturePrecision::default(),
-            existing: ExistingFolder::default(),
-        }
-    }
+    /// 4 GiB: the largest batches that models ask for, 16 chips of SAM 3, twice, take 2.2 with those before and after.
+    pub const MOST_DEFAULT_MEMORY: usize = 4 << 30;
 }
 
 /// Encodes a raster, chip by chip, into a [`FeatureFolder`].
@@ -192,13 +176,16 @@ impl FeatureCacheBuilder {
         let bytes_per_chip = image_bytes(sampler.window(0).shape) + self.segmenter.spec().feature_bytes();
         let takes_one = self.segmenter.batch() == 1;
         let several = encoders.unwrap_or(if takes_one { 1 } else { 2 });
+        let max_memory = self.config.max_memory.unwrap_or_else(|| {
+            let together =
+                if takes_one { 1 } else { batch_size.unwrap_or(self.segmenter.batch()).saturating_mul(several) };
+            default_max_memory(together, bytes_per_chip)
+        });
         let batch_size = batch_size.unwrap_or_else(|| {
-            let third = self.config.max_memory / bytes_per_chip / 3;
+            let third = max_memory / bytes_per_chip / 3;
             self.segmenter.batch().min(third / several).max(1)
         });
-        let budget = |encoders: usize| {
-            ChipBudget::new(self.config.max_memory, bytes_per_chip, batch_size.saturating_mul(encoders))
-        };
+        let budget = |encoders: usize| ChipBudget::new(max_memory, bytes_per_chip, batch_size.saturating_mul(encoders));
         let (encoders, budget) = match (encoders, budget(several)) {
             (None, Err(_)) => (1, budget(1)?),
             (_, budget) => (several, budget?),

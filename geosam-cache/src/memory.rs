@@ -4,9 +4,17 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 
 use geosam_core::{Error, Result, Shape};
 
+use crate::builder::FeatureCacheConfig;
+
 /// Bytes of a chip as an image of three bytes a pixel.
 pub(crate) const fn image_bytes(chip: Shape) -> usize {
     3 * chip.area()
+}
+
+/// Room for three times the chips that are encoded together: those before, these, and those after.
+pub(crate) fn default_max_memory(together: usize, bytes_per_chip: usize) -> usize {
+    let thrice = together.saturating_mul(bytes_per_chip).saturating_mul(3);
+    thrice.clamp(FeatureCacheConfig::DEFAULT_MAX_MEMORY, FeatureCacheConfig::MOST_DEFAULT_MEMORY)
 }
 
 /// Lets chips in as long as they stay within a number of bytes together, and others when some have left.
@@ -133,6 +141,14 @@ mod tests {
     use geosam_core::{ModelSpec, ModelType, Precision, Preprocess};
 
     use super::*;
+
+    #[test]
+    fn large_batches_have_room_by_default() {
+        const SAM_3: usize = 24 << 20;
+        assert_eq!(default_max_memory(1, SAM_3), FeatureCacheConfig::DEFAULT_MAX_MEMORY);
+        assert_eq!(default_max_memory(32, SAM_3), 96 * SAM_3);
+        assert_eq!(default_max_memory(usize::MAX, SAM_3), FeatureCacheConfig::MOST_DEFAULT_MEMORY);
+    }
 
     #[test]
     fn images_and_features_have_the_size_of_their_family() {

@@ -30,9 +30,10 @@ pub(crate) struct Encode {
     grid: GridArguments,
     #[command(flatten)]
     range: RangeArguments,
-    /// Memory for chips on their way from the raster to the disk, beside what the model takes: 512MB, 2GB, …
-    #[arg(long, value_name = "SIZE", default_value = "256MiB")]
-    max_memory: ByteSize,
+    /// Memory for chips on their way from the raster to the disk, beside what the model takes: 512MB, 2GB, … [default: 256MiB;
+    /// on a GPU what its batches need, up to 4GiB]
+    #[arg(long, value_name = "SIZE")]
+    max_memory: Option<ByteSize>,
     /// Replace the features of another raster, model or grid in the folder, instead of refusing to
     #[arg(long)]
     overwrite: bool,
@@ -69,7 +70,7 @@ impl Encode {
             tiling,
             extent: Some(extent),
             value_range,
-            max_memory: self.max_memory.0,
+            max_memory: self.max_memory.map(|size| size.0),
             existing: match (self.overwrite, self.same_raster) {
                 (true, _) => ExistingFolder::Overwrite,
                 (_, true) => ExistingFolder::ResumeMoved,

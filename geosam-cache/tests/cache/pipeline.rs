@@ -66,7 +66,7 @@ impl Watch {
         config: &FeatureCacheConfig,
     ) -> Result<BuildReport> {
         let tiling = Tiling::Stride(Shape::new(CHIP.height, 1));
-        let config = FeatureCacheConfig { chip: Some(CHIP), tiling, max_memory, ..config.clone() };
+        let config = FeatureCacheConfig { chip: Some(CHIP), tiling, max_memory: Some(max_memory), ..config.clone() };
         FeatureCacheBuilder::new(self.clone(), self.clone(), Arc::new(SameCrsOnly), folder, config).build(&NoProgress)
     }
 }
@@ -196,6 +196,7 @@ fn a_second_encoder_is_done_without_where_memory_is_short() {
     let folder = tempfile::tempdir().unwrap();
     let model = OutOfMemory::new(usize::MAX);
     let build = |max_memory, encoders| {
+        let max_memory = Some(max_memory);
         let config = FeatureCacheConfig { max_memory, encoders, batch_size: Some(3), ..FeatureCacheConfig::default() };
         let raster = Arc::new(FakeRaster::new(8, 44));
         FeatureCacheBuilder::new(raster, model.clone(), Arc::new(SameCrsOnly), folder.path(), config).build(&NoProgress)
@@ -467,7 +468,7 @@ impl Segmenter for Panicking {
 fn a_panic_ends_the_run_and_does_not_hang() {
     let folder = tempfile::tempdir().unwrap();
     let (raster, model) = (Arc::new(FakeRaster::new(8, 44)), Arc::new(Panicking(FakeModel::new())));
-    let config = FeatureCacheConfig { max_memory: 4 << 10, ..FeatureCacheConfig::default() };
+    let config = FeatureCacheConfig { max_memory: Some(4 << 10), ..FeatureCacheConfig::default() };
     let builder = FeatureCacheBuilder::new(raster, model, Arc::new(SameCrsOnly), folder.path(), config);
     let caught = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| builder.build(&NoProgress)));
     assert!(caught.is_err());

@@ -90,9 +90,44 @@ fn is_software(device: &cubecl::Device) -> bool {
     matches!(device, cubecl::Device::Wgpu(device) if device.kind == cubecl::device::WgpuDeviceKind::Cpu)
 }
 
+/// What the kernels of NVIDIA's GPUs cannot be compiled without, tried before cubecl does: it compiles on a thread of its own,
+/// where an error is only logged.
+#[cfg(feature = "cuda-nvrtc")]
+fn check_toolkit(choice: DeviceChoice) -> std::result::Result<(), String> {
+    use cubecl::cuda::install::{cccl_include_path, cuda_path, include_path};
+    use cudarc::nvrtc::{CompileError, CompileOptions, compile_ptx_with_opts};
+
+    if !matches!(choice, DeviceChoice::Cuda(_)) {
+        return Ok(());
+    }
+    if cuda_path().is_none() {
+        let remedy = "no CUDA toolkit was found; install one of the driver's version, and set CUDA_PATH to its folder";
+        return Err(remedy.to_string());
+    }
+    let include_paths = [include_path(), cccl_include_path()].map(|path| path.to_string_lossy().into_owned()).into();
+    let options = CompileOptions { include_paths, ..CompileOptions::default() };
+    let compile =
+        || compile_ptx_with_opts("#include <cuda_fp16.h>\nextern \"C\" __global__ void nothing() {}", options);
+    match catch_unwind(AssertUnwindSafe(compile)) {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(CompileError::CompileError { log, .. })) => {
+            Err(explained(&format!("headers: {}", log.to_string_lossy())))
+        }
+        Ok(Err(error)) => Err(explained(&format!("nvrtc: {error}"))),
+        Err(panic) => Err(explained(&message_of(&*panic))),
+    }
+}
+
+#[cfg(not(feature = "cuda-nvrtc"))]
+#[allow(clippy::unnecessary_wraps)] // as the other
+fn check_toolkit(_: DeviceChoice) -> std::result::Result<(), String> {
+    Ok(())
+}
+
 /// Lets the device compute, and compares. Its name, or what is wrong with it.
 fn try_out(choice: DeviceChoice, device: &cubecl::Device) -> std::result::Result<String, String> {
     const SIDE: usize = 16;
+    check_toolkit(choice)?;
     let compute = || {
         let device = Device::new(DispatchDevice::Cube(device.clone()));
         let ascending = (0..SIDE * SIDE).map(|value| value as f32 / 64.0).collect();

@@ -8,10 +8,11 @@ use geosam_core::{LowResLogits, MaskPrompt, Precision, Prediction, conformance};
 use super::*;
 use crate::{DeviceChoice, TinyVitConfig};
 
-/// Of features, ‖Δ‖ / ‖reference‖: a GPU may multiply f32 in TF32. Measured with llvmpipe: 6.1e-7 to 1.2e-6.
-const FEATURES: f64 = 1e-3;
-/// Of the decoder's logits, likewise. Measured with llvmpipe: at most 1.9e-6.
-const LOGITS: f64 = 1e-3;
+/// Of features and of the decoder's logits in f32, ‖Δ‖ / ‖reference‖. Measured with llvmpipe: features 6.1e-7 to 1.2e-6, logits
+/// at most 1.9e-6.
+const SINGLE: f64 = 1e-5;
+/// The same where f32 may be multiplied in TF32, which has the digits of f16. Not measured yet.
+const TENSOR_FLOAT: f64 = 5e-3;
 /// Masks' IoU at the chip's resolution, at least. Measured with llvmpipe: 0.9999.
 const IOU: f64 = 0.99;
 /// Of features in f16. Measured with llvmpipe: 6.3e-4 (`sam3`) to 2.4e-3 (`mobile`).
@@ -19,6 +20,11 @@ const HALF: f64 = 1e-2;
 
 fn device() -> DeviceChoice {
     std::env::var("GEOSAM_TEST_DEVICE").unwrap_or("wgpu:0".to_string()).parse().unwrap()
+}
+
+/// How far f32 may be off.
+fn tolerance() -> f64 {
+    if matches!(device(), DeviceChoice::Cuda(_)) { TENSOR_FLOAT } else { SINGLE }
 }
 
 fn families() -> [(&'static str, SamConfig); 4] {
@@ -83,7 +89,7 @@ fn gpu_features_and_masks_are_those_of_the_cpu() {
         let [expected, found] = [&cpu, &gpu].map(|model| model.encode(std::slice::from_ref(&image)).unwrap().remove(0));
         let features = features_error(&found, &expected);
         println!("{family} on {}: features {features:.1e}", gpu.device_name());
-        assert!(features < FEATURES, "{family}: {features}");
+        assert!(features < tolerance(), "{family}: {features}");
 
         for multimask in [false, true] {
             let options = PredictOptions { multimask };
@@ -97,7 +103,7 @@ fn gpu_features_and_masks_are_those_of_the_cpu() {
                     assert_eq!(*shape, expected.low_res.shape);
                     let (logits, iou) = (error(values, &expected.low_res.values), iou(found, expected));
                     println!("{family}, prompt {index}: logits {logits:.1e}, IoU {iou:.4}");
-                    assert!(logits < LOGITS && iou >= IOU, "{family}, prompt {index}: {logits} {iou}");
+                    assert!(logits < tolerance() && iou >= IOU, "{family}, prompt {index}: {logits} {iou}");
                 }
             }
         }
@@ -116,7 +122,7 @@ fn gpu_batches_are_their_images() {
             assert_eq!(found.src_shape, image.shape());
             let alone = model.encode(std::slice::from_ref(image)).unwrap().remove(0);
             let error = features_error(found, &alone);
-            assert!(error < FEATURES, "{family}: {error}");
+            assert!(error < tolerance(), "{family}: {error}");
         }
         assert!(model.encode(&[]).unwrap().is_empty());
     }

@@ -15,8 +15,9 @@ use crate::kernels::softmax::softmax_by_operators;
 
 /// Bytes of logits that are in memory at a time.
 const LOGITS: usize = 256 << 20;
-/// Queries that the flash kernel takes at a time, at least.
-const QUERIES: usize = 32;
+/// Queries in whole numbers of which every flash kernel fits that burn tries: 2, 4 or 8 planes of 16. One that does not fit is
+/// timed, and kept if it is fast, as burn's fallback, whose logits are in half precision.
+const QUERIES: usize = 128;
 /// Channels that it takes at a time.
 const CHANNELS: usize = 16;
 
@@ -85,11 +86,7 @@ pub(super) fn window_attention(
             (q, k, bias)
         }
     };
-    // Of fewer queries than channels burn keeps the logits if that is faster, and in half precision they do not last.
-    let flash = dtype != DType::F32
-        && side * side > depth
-        && !matches!(bias, Bias::Dense(_))
-        && has_flash_attention(&v.device());
+    let flash = dtype != DType::F32 && fits_flash(side * side, depth, &bias) && has_flash_attention(&v.device());
     let attended = if flash {
         let [q, k] = folded(q, k, bias).map(|x| in_type(x, DType::F16));
         in_type(without_logits(q, k, in_type(v, DType::F16)), dtype)
@@ -101,6 +98,25 @@ pub(super) fn window_attention(
         .permute([0, 1, 4, 2, 5, 3, 6])
         .reshape([batch, padded_height / pool, padded_width / pool, heads * depth])
         .slice([0..batch, 0..height / pool, 0..width / pool])
+}
+
+/// Whether the kernel without logits is the only one that burn considers. Of no more queries than channels, both rounded up to
+/// powers of two, it also considers one with logits, which in half precision do not last.
+fn fits_flash(queries: usize, depth: usize, bias: &Bias) -> bool {
+    let rounded = |queries: usize| queries.next_multiple_of(QUERIES).next_power_of_two();
+    let is_wide = |channels: usize| rounded(queries) <= channels.next_power_of_two();
+    let is_dense = matches!(bias, Bias::Dense(_));
+    // Small windows would be mostly filling.
+    queries >= QUERIES && !is_dense && !is_wide(folded_width(depth, bias))
+}
+
+/// Channels of queries and keys into which a bias is folded.
+fn folded_width(depth: usize, bias: &Bias) -> usize {
+    let added = match bias {
+        Bias::Axes { by_row, .. } => 2 * by_row.dims()[3],
+        Bias::Nothing | Bias::Dense(_) => 0,
+    };
+    (depth + added).next_multiple_of(CHANNELS)
 }
 
 /// softmax(q kᵀ / √d + bias) v, a block of queries after the other.
@@ -143,6 +159,7 @@ fn with_logits(q: &Tensor<4>, k: &Tensor<4>, v: &Tensor<4>, bias: &Bias) -> Tens
 /// - output: the same with more channels, a whole number of [`CHANNELS`]
 fn folded(q: Tensor<4>, k: Tensor<4>, bias: Bias) -> [Tensor<4>; 2] {
     let [windows, heads, _, depth] = q.dims();
+    let width = folded_width(depth, &bias);
     let (more_q, more_k) = match bias {
         Bias::Nothing => (None, None),
         Bias::Axes { by_row, by_column } => {
@@ -152,8 +169,6 @@ fn folded(q: Tensor<4>, k: Tensor<4>, bias: Bias) -> [Tensor<4>; 2] {
         }
         Bias::Dense(_) => unreachable!("a bias for every query and key cannot be folded"),
     };
-    let added = more_q.as_ref().map_or(0, |more| more.dims()[3]);
-    let width = (depth + added).next_multiple_of(CHANNELS);
     let mut q = vec![q * (width as f64 / depth as f64).sqrt()];
     q.extend(more_q.map(|more| more * (width as f64).sqrt()));
     let k = std::iter::once(k).chain(more_k).collect();
@@ -253,6 +268,20 @@ mod tests {
                 assert!(error < TOLERANCE, "{window} {heads} {depth}: {error}");
             }
         }
+    }
+
+    #[test]
+    fn windows_that_burn_could_answer_with_logits_are_left_to_us() {
+        let axes = |side: usize| Bias::Axes {
+            by_row: input("rows", [1, 1, side * side, side], 1.0),
+            by_column: input("columns", [1, 1, side * side, side], 1.0),
+        };
+        // SAM's windows and its whole grid, SAM 3's windows.
+        assert!(fits_flash(14 * 14, 64, &axes(14)) && fits_flash(64 * 64, 80, &axes(64)));
+        assert!(fits_flash(24 * 24, 64, &Bias::Nothing));
+        // SAM 2's windows of the first stage and of pooled queries; as many channels as queries.
+        assert!(!fits_flash(8 * 8, 56, &Bias::Nothing) && !fits_flash(4 * 4, 112, &Bias::Nothing));
+        assert!(!fits_flash(14 * 14, 250, &Bias::Nothing));
     }
 
     #[test]
