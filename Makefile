@@ -44,7 +44,7 @@ bench: setup ## Measure speed and memory, with Python geosam beside it in the sa
 gpu-bench: ## Pack the bench of a GPU, with PyTorch beside us, for a machine that has one
 	scripts/gpu-bench build
 
-train-nano: setup ## Train the model in the box again, on scenes that are drawn meanwhile (three and a half hours on two cores)
+train-nano: setup ## Train the model in the box again, on scenes that are drawn meanwhile (four hours on two cores)
 	$(CARGO) build --locked --release --workspace --features train --example train_nano
 	"$${CARGO_TARGET_DIR:-target}"/release/examples/train_nano --out train-output
 

@@ -70,7 +70,7 @@ fn settings() -> Result<Settings> {
     let mut settings = Settings {
         out: PathBuf::from("train-output"),
         steps: 10_000,
-        cycles: 2,
+        cycles: 3,
         seed: 0,
         objects: 1000,
         validate: false,
