@@ -48,8 +48,8 @@ const HELD_OUT: u64 = 12;
 const SEED: u64 = 2 << 40;
 /// Pieces of fewer pixels, left where a chip ends, are not asked for.
 const MIN_AREA: usize = 64;
-/// Least that the mean IoU of one click gains in the demonstration. Measured: 0.103.
-const LEAST_GAIN: f64 = 0.1;
+/// Least that the mean IoU of one click gains in the demonstration. Measured: 0.205.
+const LEAST_GAIN: f64 = 0.15;
 /// Steps between two lines of progress.
 const LOGGED: usize = 25;
 
