@@ -63,8 +63,8 @@ pub struct FeatureCacheConfig {
 impl FeatureCacheConfig {
     /// 256 MiB: 36 chips of SAM, 13 of SAM 2, 11 of SAM 3.
     pub const DEFAULT_MAX_MEMORY: usize = 256 << 20;
-    /// 4 GiB: the largest batches that models ask for, 16 chips of SAM 3, twice, take 2.2 with those before and after.
-    pub const MOST_DEFAULT_MEMORY: usize = 4 << 30;
+    /// 3 GiB: the largest batches that models ask for, 16 chips of SAM 3, twice, take 2.2 with those before and after.
+    pub const MOST_DEFAULT_MEMORY: usize = 3 << 30;
 }
 
 /// Encodes a raster, chip by chip, into a [`FeatureFolder`].

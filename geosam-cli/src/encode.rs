@@ -31,7 +31,7 @@ pub(crate) struct Encode {
     #[command(flatten)]
     range: RangeArguments,
     /// Memory for chips on their way from the raster to the disk, beside what the model takes: 512MB, 2GB, … [default: 256MiB;
-    /// on a GPU what its batches need, up to 4GiB]
+    /// on a GPU what its batches need, up to 3GiB]
     #[arg(long, value_name = "SIZE")]
     max_memory: Option<ByteSize>,
     /// Replace the features of another raster, model or grid in the folder, instead of refusing to
