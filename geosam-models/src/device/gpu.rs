@@ -118,15 +118,10 @@ fn check_toolkit(choice: DeviceChoice) -> std::result::Result<(), String> {
     }
 }
 
-#[cfg(not(feature = "cuda-nvrtc"))]
-#[allow(clippy::unnecessary_wraps)] // as the other
-fn check_toolkit(_: DeviceChoice) -> std::result::Result<(), String> {
-    Ok(())
-}
-
 /// Lets the device compute, and compares. Its name, or what is wrong with it.
 fn try_out(choice: DeviceChoice, device: &cubecl::Device) -> std::result::Result<String, String> {
     const SIDE: usize = 16;
+    #[cfg(feature = "cuda-nvrtc")]
     check_toolkit(choice)?;
     let compute = || {
         let device = Device::new(DispatchDevice::Cube(device.clone()));

@@ -46,8 +46,7 @@ impl Default for FineTuneConfig {
 
 /// A model whose mask decoder learns from labelled chips, and whose image encoder stays as it is. On the CPU.
 ///
-/// Each view of a chip is encoded when it is drawn for the first time, so that two chips a step are at most that many to encode,
-/// and its features are kept in memory: 0.5 MiB with `geosam_nano`, up to 20 MiB with the published models. Masks take one byte
+/// Each view of a chip is encoded when a step takes it for the first time, and its features are kept in memory: 0.5 MiB with `geosam_nano`, up to 20 MiB with the published models. Masks take one byte
 /// for each pixel of the chip and object, 1 MiB of a chip of 1024 pixels.
 ///
 /// # Examples
@@ -108,7 +107,8 @@ impl FineTune {
     ///
     /// # Errors
     /// [`Error::InvalidArgument`] if no chip has an object, for masks of another shape than their image, a number of steps,
-    /// chips or objects of zero, other than 1 to 8 views, or a learning rate that is not a positive number; as [`crate::load_model`].
+    /// chips or objects of zero, other than 1 to 8 views, or a learning rate that is not a positive number; as
+    /// [`crate::load_model`].
     pub fn new(checkpoint: &Checkpoint, examples: &[Example], config: FineTuneConfig) -> Result<Self> {
         let numbers = [("steps", config.steps), ("chips", config.chips), ("objects", config.objects)];
         check_settings(&numbers, config.learning_rate)?;

@@ -30,21 +30,22 @@ impl View {
 
     pub(super) fn of_image(self, image: &ModelImage) -> Result<ModelImage> {
         let (pixels, _) = image.rgb().as_chunks::<3>();
-        let (shape, pixels) = self.of(image.shape(), pixels);
-        ModelImage::new(shape, pixels.into_flattened())
+        ModelImage::new(self.shape(image.shape()), self.of(image.shape(), pixels).into_flattened())
     }
 
     pub(super) fn of_masks(self, masks: &Masks) -> Result<Masks> {
-        let seen: Vec<bool> = masks.iter().flat_map(|mask| self.of(masks.shape(), mask).1).collect();
-        Masks::new(self.of::<bool>(masks.shape(), &[]).0, seen)
+        let seen = masks.iter().flat_map(|mask| self.of(masks.shape(), mask)).collect();
+        Masks::new(self.shape(masks.shape()), seen)
     }
 
-    /// `values`, by rows, and what shape they have then.
-    fn of<T: Copy>(self, shape: Shape, values: &[T]) -> (Shape, Vec<T>) {
-        let seen = if self.is_transposed { Shape::new(shape.width, shape.height) } else { shape };
-        if values.is_empty() {
-            return (seen, Vec::new());
-        }
+    /// What shape a chip of `shape` has then.
+    fn shape(self, shape: Shape) -> Shape {
+        if self.is_transposed { Shape::new(shape.width, shape.height) } else { shape }
+    }
+
+    /// The values of a chip of `shape`, by rows.
+    fn of<T: Copy>(self, shape: Shape, values: &[T]) -> Vec<T> {
+        let seen = self.shape(shape);
         let at = |row: usize, column: usize| {
             let row = if self.are_rows_reversed { seen.height - 1 - row } else { row };
             let column = if self.are_columns_reversed { seen.width - 1 - column } else { column };
@@ -52,7 +53,7 @@ impl View {
             values[row * shape.width + column]
         };
         let rows = 0..seen.height;
-        (seen, rows.flat_map(|row| (0..seen.width).map(move |column| (row, column))).map(|(r, c)| at(r, c)).collect())
+        rows.flat_map(|row| (0..seen.width).map(move |column| (row, column))).map(|(r, c)| at(r, c)).collect()
     }
 }
 
