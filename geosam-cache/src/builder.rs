@@ -174,11 +174,11 @@ impl FeatureCacheBuilder {
         let start = Instant::now();
         let sampler = self.sampler()?;
         let bytes_per_chip = image_bytes(sampler.window(0).shape) + self.segmenter.spec().feature_bytes();
-        let takes_one = self.segmenter.batch() == 1;
-        let several = encoders.unwrap_or(if takes_one { 1 } else { 2 });
+        let cpu_is_free = self.segmenter.leaves_cpu_free();
+        let several = encoders.unwrap_or(if cpu_is_free { 2 } else { 1 });
         let max_memory = self.config.max_memory.unwrap_or_else(|| {
             let together =
-                if takes_one { 1 } else { batch_size.unwrap_or(self.segmenter.batch()).saturating_mul(several) };
+                if cpu_is_free { batch_size.unwrap_or(self.segmenter.batch()).saturating_mul(several) } else { 1 };
             default_max_memory(together, bytes_per_chip)
         });
         let batch_size = batch_size.unwrap_or_else(|| {
@@ -191,7 +191,7 @@ impl FeatureCacheBuilder {
             (_, budget) => (several, budget?),
         };
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let readers = readers.unwrap_or(if takes_one { 1 } else { (cores / 4).clamp(1, 8) });
+        let readers = readers.unwrap_or(if cpu_is_free { (cores / 4).clamp(1, 8) } else { 1 });
         let settings = self.settings(progress).map_err(|error| match error {
             Error::Cancelled { .. } => Error::Cancelled { done: 0, total: sampler.len() },
             other => other,

@@ -5,7 +5,7 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::sync::{Mutex, PoisonError, RwLock};
 use std::time::Duration;
 
-use geosam_core::{ChipRecord, EncodedImageFeatures, Error, ModelImage, Result, Segmenter};
+use geosam_core::{ChipRecord, EncodedImageFeatures, Error, ModelImage, Result, Segmenter, in_batches};
 
 use crate::memory::{ChipBudget, image_bytes};
 use crate::read_ahead::{Chip, InOrder, Read};
@@ -107,10 +107,7 @@ impl<'a> Encoding<'a> {
 
     /// Features of images, as many at once as the device holds: when they are too many, half as many from then on.
     fn features_of(&self, images: &[ModelImage], report: impl Fn(Event)) -> Result<Vec<EncodedImageFeatures>> {
-        let mut encoded = Vec::with_capacity(images.len());
-        while encoded.len() < images.len() {
-            let left = &images[encoded.len()..];
-            let together = &left[..self.batch_size().min(left.len())];
+        let encode = |together: &[ModelImage]| {
             let mut result = {
                 let _beside_others = self.device.read().unwrap_or_else(PoisonError::into_inner);
                 self.encoding.time(|| self.segmenter.encode(together))
@@ -119,23 +116,14 @@ impl<'a> Encoding<'a> {
                 let _alone = self.device.write().unwrap_or_else(PoisonError::into_inner);
                 result = self.encoding.time(|| self.segmenter.encode(together));
             }
-            match result {
-                Err(Error::TooLarge { .. }) if together.len() > 1 => {
-                    let (batch, half) = (together.len(), together.len() / 2);
-                    self.batch_size.fetch_min(half, Ordering::SeqCst);
-                    report(Event::Halved { batch, half });
-                }
-                result => {
-                    let features = result?;
-                    if features.len() != together.len() {
-                        let expected = format!("features of {} chips from the segmenter", together.len());
-                        return Err(Error::invalid_argument("segmenter", expected, features.len()));
-                    }
-                    encoded.extend(features);
-                }
+            let features = result?;
+            if features.len() != together.len() {
+                let expected = format!("features of {} chips from the segmenter", together.len());
+                return Err(Error::invalid_argument("segmenter", expected, features.len()));
             }
-        }
-        Ok(encoded)
+            Ok(features)
+        };
+        in_batches(images, &self.batch_size, encode, |batch, half| report(Event::Halved { batch, half }))
     }
 
     /// Wait for a chip, and for those that follow at once, up to the batch size: a GPU takes as long for half a batch. None

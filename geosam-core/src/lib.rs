@@ -52,6 +52,7 @@
 //! ```
 
 mod affine;
+mod batches;
 mod bbox;
 pub mod conformance;
 mod coordinates;
@@ -81,6 +82,7 @@ mod value_range;
 mod vectorize;
 
 pub use affine::Affine;
+pub use batches::in_batches;
 pub use bbox::BoundingBox;
 pub use coordinates::{PixelBox, PixelPoint, Shape, Window, WorldPoint};
 pub use crs::{Crs, CrsDescription, CrsTransform, SameCrsOnly};

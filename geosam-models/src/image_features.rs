@@ -2,7 +2,7 @@
 
 use burn::tensor::Tensor;
 
-/// Features of images, as the mask decoder takes them.
+/// Features of images, as the mask decoder takes them, in f32 whatever the precision of the encoder.
 #[derive(Clone, Debug)]
 pub(crate) struct ImageFeatures {
     /// `[batch, features, grid, grid]`

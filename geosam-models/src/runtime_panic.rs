@@ -3,8 +3,10 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use burn::tensor::Tensor;
+use burn::tensor::{Tensor, TensorData};
 use geosam_core::{Error, Result};
+
+use crate::device::OpenDevice;
 
 /// The text of a panic.
 pub(crate) fn message_of(panic: &(dyn Any + Send)) -> String {
@@ -17,32 +19,48 @@ pub(crate) fn message_of(panic: &(dyn Any + Send)) -> String {
 /// Here a GPU reports what went wrong since it was last asked. That unwinds to [`on_gpu`], and as it is no bug without the
 /// message of a panic.
 pub(crate) fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    match tensor.try_into_data() {
-        Ok(data) => data.try_into_vec().expect("the models answer in f32"),
-        Err(error) => resume_unwind(Box::new(format!("{error:?}"))),
-    }
+    data_of(tensor).try_into_vec().expect(IN_F32)
 }
 
-/// Runs `work`, called `what`, whose operators are those of the GPU `device`. Operators have no way to fail but to panic, and
-/// what a user's machine brings about is an error: [`Error::TooLarge`] if memory ran out, [`Error::Unsupported`] otherwise.
-pub(crate) fn on_gpu<T>(device: &str, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
+/// [`read`], in as many equal parts.
+pub(crate) fn read_parts<const D: usize>(tensor: Tensor<D>, parts: usize) -> Vec<Vec<f32>> {
+    let data = data_of(tensor);
+    if parts == 1 {
+        return vec![data.try_into_vec().expect(IN_F32)];
+    }
+    let values = data.as_slice::<f32>().expect(IN_F32);
+    values.chunks_exact(values.len() / parts).map(<[f32]>::to_vec).collect()
+}
+
+const IN_F32: &str = "the models answer in f32";
+
+fn data_of<const D: usize>(tensor: Tensor<D>) -> TensorData {
+    tensor.try_into_data().unwrap_or_else(|error| resume_unwind(Box::new(format!("{error:?}"))))
+}
+
+/// Runs `work`, called `what`, whose operators are those of the GPU. Operators have no way to fail but to panic, and what a
+/// user's machine brings about is an error: [`Error::TooLarge`] if memory ran out, in which case the runtime is told to give back
+/// what it keeps for later; [`Error::Unsupported`] otherwise.
+pub(crate) fn on_gpu<T>(gpu: &OpenDevice, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
     let panic = match catch_unwind(AssertUnwindSafe(work)) {
         Ok(result) => return result,
         Err(panic) => panic,
     };
     let message = message_of(&*panic);
+    let OpenDevice { device, name, .. } = gpu;
     if is_out_of_memory(&message) {
+        device.memory_cleanup();
         return Err(Error::TooLarge {
             what: what.to_string(),
             found: "its tensors".to_string(),
-            limit: format!("the free memory of {device}"),
+            limit: format!("the free memory of {name}"),
             remedy: "give it fewer at once, choose f16 or bf16, end other programs that use the device, or use the CPU",
         });
     }
     let message = message.split_whitespace().collect::<Vec<_>>().join(" ");
     let shown: String = message.chars().take(300).collect();
     Err(Error::Unsupported {
-        what: format!("{what} on {device}"),
+        what: format!("{what} on {name}"),
         reason: format!("the device's runtime failed: {shown}"),
     })
 }
@@ -59,11 +77,14 @@ fn is_out_of_memory(message: &str) -> bool {
 mod tests {
     #![allow(clippy::unwrap_used)]
 
+    use burn::tensor::Device;
+
     use super::*;
 
     #[test]
     fn panics_of_a_runtime_are_errors_and_results_pass() {
-        let run = |work: fn() -> Result<u8>| on_gpu("cuda:0 (a GPU)", "encoding 8 chips at once", work);
+        let gpu = OpenDevice { device: Device::flex(), name: "cuda:0 (a GPU)".to_string(), passed_over: Vec::new() };
+        let run = |work: fn() -> Result<u8>| on_gpu(&gpu, "encoding 8 chips at once", work);
         assert_eq!(run(|| Ok(3)).unwrap(), 3);
         let full = run(|| panic!("CUDA_ERROR_OUT_OF_MEMORY: {}", 1)).unwrap_err();
         assert!(matches!(&full, Error::TooLarge { .. }), "{full}");

@@ -8,6 +8,8 @@ use burn::module::{Param, ParamId};
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use geosam_core::{Error, Precision, Result};
 
+use crate::device::{dtype, is_cpu};
+
 /// Where tensors come from: a checkpoint file, or a seeded generator.
 pub trait TensorSource: std::fmt::Debug {
     /// What messages call the source: the file's path.
@@ -69,7 +71,8 @@ pub(crate) fn load_over<M>(
     build: impl FnOnce(&Weights<'_>) -> M,
 ) -> Result<M> {
     let log = RefCell::new(Log::default());
-    let module = build(&Weights { source, leaves, prefix: String::new(), device, layout: None, log: &log });
+    let module =
+        build(&Weights { source, leaves, prefix: String::new(), device: device.clone(), layout: None, log: &log });
     let mut log = log.into_inner();
     if let Some(failure) = log.failure {
         return Err(failure);
@@ -106,7 +109,7 @@ pub(crate) struct Weights<'a> {
     source: &'a dyn TensorSource,
     leaves: &'a Leaves,
     prefix: String,
-    device: &'a Device,
+    device: Device,
     layout: Option<Precision>,
     log: &'a RefCell<Log>,
 }
@@ -128,27 +131,42 @@ impl<'a> Weights<'a> {
         self.layout
     }
 
+    /// The same tensors on the CPU, for layers that are folded into one: GPUs may multiply f32 with the digits of f16. What
+    /// comes out is then [placed](Weights::placed).
+    pub(crate) fn on_host(&self) -> Weights<'a> {
+        let device = if is_cpu(&self.device) { self.device.clone() } else { Device::flex() };
+        Weights { device, ..self.clone() }
+    }
+
     /// The device tensors are put on.
-    pub(crate) fn device(&self) -> &'a Device {
-        self.device
+    pub(crate) fn device(&self) -> &Device {
+        &self.device
+    }
+
+    /// Weight or bias of a layer as products take it: on the device, and on a GPU in the precision that weights are laid out
+    /// for. It is converted before it goes there.
+    pub(crate) fn placed<const D: usize>(&self, x: Tensor<D>) -> Tensor<D> {
+        if is_cpu(&self.device) {
+            return x;
+        }
+        let dtype = self.layout.map_or(DType::F32, dtype);
+        Tensor::from_data(x.into_data().convert_dtype(dtype), (&self.device, dtype))
+    }
+
+    /// [`Weights::tensor`], [placed](Weights::placed).
+    pub(crate) fn tensor_for_products<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {
+        self.placed(self.on_host().tensor(name, shape))
     }
 
     /// Tensor `name` with exactly this shape, as `f32` on the device. Where it is missing or misshapen that is noted
     /// and zeros stand in, so that one run names every problem.
     pub(crate) fn tensor<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {
-        self.tensor_of_type(name, shape, DType::F32)
-    }
-
-    /// [`Weights::tensor`] of another type of numbers, converted before it goes to the device.
-    pub(crate) fn tensor_of_type<const D: usize>(&self, name: &str, shape: [usize; D], dtype: DType) -> Tensor<D> {
         let qualified = self.qualified(name);
         if let Some(leaf) = self.leaves.get(&qualified) {
             self.log.borrow_mut().used.insert(qualified);
             return leaf.clone().reshape(shape);
         }
-        let data = TensorData::new(self.values(name, &shape), shape);
-        let data = if dtype == DType::F32 { data } else { data.convert_dtype(dtype) };
-        Tensor::from_data(data, (self.device, dtype))
+        Tensor::from_data(TensorData::new(self.values(name, &shape), shape), (&self.device, DType::F32))
     }
 
     /// Values of tensor `name` of the source, row-major, for constants that are folded while loading.

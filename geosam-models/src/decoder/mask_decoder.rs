@@ -5,11 +5,11 @@
 //! in rows and columns.
 
 use burn::module::{Module, Param};
-use burn::tensor::{Tensor, activation};
+use burn::tensor::{DType, Tensor, activation};
 
 use super::Generation;
 use super::transformer::{ImageTokens, TwoWayTransformer, TwoWayTransformerConfig};
-use crate::kernels::{self, Upscaling};
+use crate::kernels::{self, Upscaling, in_type};
 use crate::nn::{Activation, LayerNorm, Linear, PixelSplit, assert_shape, nest, nest_twice, unnest_twice};
 use crate::profile;
 use crate::runtime_panic::read;
@@ -111,23 +111,20 @@ impl MaskDecoder {
         multimask: bool,
     ) -> DecodedMasks {
         let (logits, scores) = self.all_masks(image, high_res, sparse);
-        let [batch, pixels, _] = logits.dims();
-        let chosen = |row: usize, first: usize, count: usize| {
-            let masks = first..first + count;
-            (
-                logits.clone().slice([row..row + 1, 0..pixels, masks.clone()]),
-                scores.clone().slice([row..row + 1, masks]),
-            )
-        };
-        let (logits, scores): (Vec<_>, Vec<_>) = match (multimask, self.generation) {
-            (true, _) => (0..batch).map(|row| chosen(row, 1, MASK_TOKENS - 1)).unzip(),
-            (false, Generation::Sam) => (0..batch).map(|row| chosen(row, 0, 1)).unzip(),
+        let masks = |first, count| (logits.clone().narrow(2, first, count), scores.clone().narrow(1, first, count));
+        let (logits, scores) = match (multimask, self.generation) {
+            (true, _) => masks(1, MASK_TOKENS - 1),
+            (false, Generation::Sam) => masks(0, 1),
             (false, Generation::Sam2) => {
-                let masks = dynamic_multimask(&logits, &scores);
-                masks.into_iter().enumerate().map(|(row, mask)| chosen(row, mask, 1)).unzip()
+                let chosen = dynamic_multimask(&logits, &scores).into_iter().enumerate().map(|(row, mask)| {
+                    let (logits, scores) = masks(mask, 1);
+                    (logits.narrow(0, row, 1), scores.narrow(0, row, 1))
+                });
+                let (logits, scores) = chosen.unzip();
+                (Tensor::cat(logits, 0), Tensor::cat(scores, 0))
             }
         };
-        DecodedMasks { logits: unnest_twice(Tensor::cat(logits, 0)), scores: Tensor::cat(scores, 0) }
+        DecodedMasks { logits: unnest_twice(logits), scores }
     }
 
     /// Logits and predicted IoU of all masks, the one for unambiguous prompts first.
@@ -177,17 +174,17 @@ impl MaskDecoder {
 /// - logits: `[batch, pixels, 4]`
 /// - scores: `[batch, 4]`
 fn dynamic_multimask(logits: &Tensor<3>, scores: &Tensor<2>) -> Vec<usize> {
-    let [_, pixels, _] = logits.dims();
-    let (logits, scores) = (read(logits.clone()), read(scores.clone()));
-    let stability = |logits: &[f32]| {
-        let area = |threshold| logits.iter().step_by(MASK_TOKENS).filter(|&&logit| logit > threshold).count();
-        let (inner, outer) = (area(STABILITY_DELTA), area(-STABILITY_DELTA));
-        if outer > 0 { inner as f32 / outer as f32 } else { 1.0 }
+    let unambiguous = logits.clone().narrow(2, 0, 1).squeeze_dim::<2>(2);
+    // Counted where the logits are: of each prompt six numbers are read.
+    let area = |threshold: f32| in_type(unambiguous.clone().greater_elem(threshold).float(), DType::F32).sum_dim(1);
+    let areas_and_scores = Tensor::cat(vec![area(STABILITY_DELTA), area(-STABILITY_DELTA), scores.clone()], 1);
+    let choose = |numbers: &[f32]| {
+        let ([inner, outer], scores) = ([numbers[0], numbers[1]], &numbers[2..]);
+        let stability = if outer > 0.0 { inner / outer } else { 1.0 };
+        let best = |best, mask| if scores[mask] > scores[best] { mask } else { best };
+        if stability >= STABILITY_THRESHOLD { 0 } else { (1..MASK_TOKENS).fold(1, best) }
     };
-    let best =
-        |scores: &[f32]| (1..MASK_TOKENS).fold(1, |best, mask| if scores[mask] > scores[best] { mask } else { best });
-    let prompts = logits.chunks_exact(pixels * MASK_TOKENS).zip(scores.chunks_exact(MASK_TOKENS));
-    prompts.map(|(logits, scores)| if stability(logits) >= STABILITY_THRESHOLD { 0 } else { best(scores) }).collect()
+    read(areas_and_scores).chunks_exact(2 + MASK_TOKENS).map(choose).collect()
 }
 
 /// Image tokens to mask logits at four times the resolution.

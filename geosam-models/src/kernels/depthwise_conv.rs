@@ -7,6 +7,7 @@ use rayon::prelude::*;
 
 use super::activation::{activate, activate_by_operators};
 use super::buffer::{self, Buffer};
+use super::cast::in_type;
 use super::simd::{LANES, vectorised};
 use crate::nn::{Activation, assert_shape};
 
@@ -28,7 +29,8 @@ impl Depthwise {
     pub(super) fn by_operators(self, x: Tensor<4>) -> Tensor<4> {
         let [channels] = self.bias.dims();
         let options = ConvOptions::new([self.stride; 2], [1; 2], [1; 2], channels);
-        module::conv2d(x.permute([0, 3, 1, 2]), self.weight, Some(self.bias), options).permute([0, 2, 3, 1])
+        let x = in_type(x, self.weight.dtype()).permute([0, 3, 1, 2]);
+        module::conv2d(x, self.weight, Some(self.bias), options).permute([0, 2, 3, 1])
     }
 }
 

@@ -10,6 +10,7 @@ use rayon::prelude::*;
 use super::activation::{activate, activate_by_operators};
 use super::affine::{Affine, RowAffine};
 use super::buffer::{self, Buffer};
+use super::cast::in_type;
 use super::depthwise_conv::{Depthwise, LineDepthwise, neighbours};
 use super::matmul::Threads;
 use super::rows::Scratch;
@@ -141,7 +142,7 @@ impl Band {
 fn by_operators(x: Tensor<4>, parts: InvertedBottleneck) -> Tensor<4> {
     let y = activate_by_operators(parts.widen.by_operators(x.clone()), GELU);
     let y = activate_by_operators(parts.depthwise.by_operators(y), GELU);
-    let y = parts.narrow.by_operators(y);
+    let y = in_type(parts.narrow.by_operators(y), x.dtype());
     if parts.residual { activate_by_operators(x + y, GELU) } else { y }
 }
 

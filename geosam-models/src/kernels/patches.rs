@@ -12,6 +12,7 @@ use rayon::prelude::*;
 use super::activation::activate_by_operators;
 use super::affine::{Affine, RowAffine};
 use super::buffer::{self, Buffer};
+use super::cast::in_type;
 use super::matmul::Threads;
 use super::rows::Chunks;
 use crate::nn::Activation;
@@ -134,6 +135,7 @@ fn by_operators(
     let weight = affine.weight.unpacked(&images.device());
     let [outputs, seen] = weight.dims();
     let channels = seen / (kernel * kernel);
+    let images = in_type(images, weight.dtype());
     let (images, weight) = match layout {
         Layout::ChannelsFirst => (images, weight.reshape([outputs, channels, kernel, kernel])),
         Layout::ChannelsLast => {

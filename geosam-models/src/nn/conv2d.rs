@@ -5,6 +5,7 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Tensor, module};
 
 use super::{Linear, assert_shape};
+use crate::kernels::in_type;
 use crate::profile;
 use crate::weights::{Weights, parameter};
 
@@ -54,6 +55,11 @@ impl Conv2d {
         Self { weight: parameter(weight), bias: parameter(bias), config }
     }
 
+    /// Where and as `weights` are laid out on a GPU: see [`Weights::placed`].
+    pub(crate) fn placed(self, weights: &Weights<'_>) -> Self {
+        Self::new(weights.placed(self.weight.val()), weights.placed(self.bias.val()), self.config)
+    }
+
     /// This with more bias, `[outputs]`.
     pub(crate) fn with_bias_added(&self, bias: Tensor<1>) -> Self {
         Self::new(self.weight.val(), self.bias.val() + bias, self.config)
@@ -71,6 +77,8 @@ impl Conv2d {
         Self::new(weight.reshape(config.weight_shape()), bias, config)
     }
 
+    /// In the type of the weight.
+    ///
     /// # Shapes
     /// - x: `[batch, inputs, height, width]`
     /// - output: `[batch, outputs, (height + 2·padding - kernel) / stride + 1, likewise]`
@@ -84,7 +92,10 @@ impl Conv2d {
             let products = batch * height * width * kernel * kernel * inputs * outputs / groups;
             (format!("conv {kernel}×{kernel} {inputs} → {outputs}"), 2.0 * products as f64)
         };
-        let run = || module::conv2d(x, self.weight.val(), Some(self.bias.val()), options);
+        let run = || {
+            let weight = self.weight.val();
+            module::conv2d(in_type(x, weight.dtype()), weight, Some(self.bias.val()), options)
+        };
         profile::operator(describe, run)
     }
 }

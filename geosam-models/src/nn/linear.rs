@@ -1,11 +1,11 @@
 //! Affine map of the last axis.
 
 use burn::module::{Module, Param};
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 use geosam_core::Precision;
 
 use super::{Activation, LayerNorm, assert_shape};
-use crate::device::{dtype, is_cpu};
+use crate::device::is_cpu;
 use crate::kernels::{self, Affine, PackedMatrix, Weight};
 use crate::profile;
 use crate::weights::{Weights, parameter};
@@ -26,15 +26,19 @@ impl Linear {
     /// [`kernels`] follow the weight; on the CPU the weight is laid out for products in that precision, and all else is
     /// in f32. Where none is asked for it is f32, by rows.
     pub(crate) fn load(weights: &Weights<'_>, inputs: usize, outputs: usize) -> Self {
-        let on_cpu = is_cpu(weights.device());
-        let dtype = weights.layout().filter(|_| !on_cpu).map_or(DType::F32, dtype);
-        let weight = weights.tensor_of_type("weight", [outputs, inputs], dtype);
-        let linear = Self::new(weight, weights.tensor_of_type("bias", [outputs], dtype));
+        let weight = weights.tensor_for_products("weight", [outputs, inputs]);
+        let linear = Self::new(weight, weights.tensor_for_products("bias", [outputs]));
         match weights.layout() {
-            Some(Precision::Bf16) if on_cpu => linear.packed(),
-            Some(Precision::F32) if on_cpu => linear.by_columns(),
+            Some(Precision::Bf16) if is_cpu(weights.device()) => linear.packed(),
+            Some(Precision::F32) if is_cpu(weights.device()) => linear.by_columns(),
             _ => linear,
         }
+    }
+
+    /// Where and as `weights` are laid out on a GPU: see [`Weights::placed`].
+    pub(crate) fn placed(self, weights: &Weights<'_>) -> Self {
+        assert!(self.packed.is_none(), "a packed layer is where it belongs");
+        Self::new(weights.placed(self.weight.val()), weights.placed(self.bias.val()))
     }
 
     /// From tensors as in PyTorch, `[outputs, inputs]` and `[outputs]`.

@@ -1,10 +1,10 @@
 //! Images as tokens.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
 use super::{Linear, assert_shape};
-use crate::kernels::{self, Layout, Patches};
+use crate::kernels::{self, Layout, Patches, in_type};
 use crate::profile;
 use crate::weights::Weights;
 
@@ -25,14 +25,15 @@ impl PatchEmbed {
 
     pub(crate) fn load_overlapping(weights: &Weights<'_>, patches: Patches, width: usize, bias: bool) -> Self {
         let (proj, kernel) = (weights.scope("proj"), patches.kernel);
-        let weight = proj.tensor("weight", [width, 3, kernel, kernel]).reshape([width, 3 * kernel * kernel]);
-        let bias = if bias { proj.tensor("bias", [width]) } else { Tensor::zeros([width], &weight.device()) };
-        Self { proj: Linear::new(weight, bias), patches }
+        let host = proj.on_host();
+        let weight = host.tensor("weight", [width, 3, kernel, kernel]).reshape([width, 3 * kernel * kernel]);
+        let bias = if bias { host.tensor("bias", [width]) } else { Tensor::zeros([width], host.device()) };
+        Self { proj: Linear::new(weight, bias).placed(&proj), patches }
     }
 
     /// # Shapes
     /// - images: `[batch, 3, height, width]`
-    /// - output: `[batch, height / stride, width / stride, channels]`
+    /// - output: `[batch, height / stride, width / stride, channels]`, in f32
     pub(crate) fn forward(&self, images: Tensor<4>) -> Tensor<4> {
         let [_, _, height, width] = images.dims();
         let Patches { kernel, stride, .. } = self.patches;
@@ -43,6 +44,6 @@ impl PatchEmbed {
             (format!("patches {kernel}×{kernel} → {outputs}"), 2.0 * (tokens * seen * outputs) as f64)
         };
         let run = || kernels::patches(images, Layout::ChannelsFirst, self.proj.fused(), self.patches, None);
-        profile::operator(describe, run)
+        in_type(profile::operator(describe, run), DType::F32)
     }
 }

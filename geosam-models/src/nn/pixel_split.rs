@@ -21,6 +21,11 @@ impl PixelSplit {
         Self { linear: Linear::new(weight.reshape([4 * outputs, inputs]), bias).by_columns() }
     }
 
+    /// Where and as `weights` are laid out on a GPU: see [`Weights::placed`].
+    pub(crate) fn placed(self, weights: &Weights<'_>) -> Self {
+        Self { linear: self.linear.placed(weights) }
+    }
+
     /// This, followed by a linear layer at every pixel, in one.
     pub(crate) fn then(self, next: &Linear) -> Self {
         let [split, inputs] = self.linear.weight.dims();

@@ -23,6 +23,8 @@ use rayon::prelude::*;
 pub(crate) use letterbox::Letterbox;
 pub(crate) use mask_prompt::mask_input;
 
+use crate::kernels::in_type;
+
 /// Byte that Python geosam's letterbox is filled with.
 const GEOSAM01_FILL: usize = 114;
 
@@ -63,7 +65,8 @@ pub(crate) fn prepare(
     Tensor::from_data(TensorData::new(values, [1, 3, size, size]), (device, DType::F32))
 }
 
-/// The network's input for several images. A device that has bytes is sent them, and normalises by itself.
+/// The network's input for several images, of type `dtype`. A device that has bytes is sent them, and normalises by itself, in
+/// f32.
 ///
 /// # Shapes
 /// - output: `[images, 3, size, size]`
@@ -73,10 +76,13 @@ pub(crate) fn prepare_all(
     mode: Preprocess,
     normalization: Normalization,
     device: &Device,
+    dtype: DType,
 ) -> Tensor<4> {
-    let prepare: fn(&ModelImage, usize, Preprocess, Normalization, &Device) -> Tensor<4> =
-        if device.supports_dtype(DType::U8) { prepare_there } else { prepare };
-    Tensor::cat(images.iter().map(|image| prepare(image, size, mode, normalization, device)).collect(), 0)
+    let prepare = |image| match device.supports_dtype(DType::U8) {
+        true => prepare_there(image, size, mode, normalization, device, dtype),
+        false => in_type(prepare(image, size, mode, normalization, device), dtype),
+    };
+    Tensor::cat(images.iter().map(prepare).collect(), 0)
 }
 
 /// [`prepare`] with the arithmetic on the device.
@@ -86,6 +92,7 @@ fn prepare_there(
     mode: Preprocess,
     normalization: Normalization,
     device: &Device,
+    dtype: DType,
 ) -> Tensor<4> {
     let content = Letterbox::new(image.shape(), size).content();
     let Shape { height, width } = content;
@@ -93,9 +100,9 @@ fn prepare_there(
     let rgb = Tensor::<4, Int>::from_data(bytes, (device, DType::U8)).float().permute([0, 3, 1, 2]);
     let constant =
         |values: [f32; 3]| Tensor::<4>::from_data(TensorData::new(values.to_vec(), [1, 3, 1, 1]), (device, DType::F32));
-    let normalized = |x: Tensor<4>| (x - constant(normalization.mean)) / constant(normalization.std);
+    let normalized = |x: Tensor<4>| in_type((x - constant(normalization.mean)) / constant(normalization.std), dtype);
     let (channels, padding) = match mode {
-        Preprocess::Standard => (rgb, constant([0.0; 3])),
+        Preprocess::Standard => (rgb, in_type(constant([0.0; 3]), dtype)),
         Preprocess::Geosam01 => (rgb.flip([1]), normalized(constant([GEOSAM01_FILL as f32; 3]))),
     };
     let content = normalized(channels);

@@ -56,13 +56,15 @@ fn a_device_that_normalises_by_itself_makes_the_same() {
     for mode in [Preprocess::Standard, Preprocess::Geosam01] {
         for family in [ModelType::Sam, ModelType::Sam3] {
             let normalization = Normalization::of(family);
-            let there: Vec<_> =
-                images.iter().map(|image| prepare_there(image, SIZE, mode, normalization, &device)).collect();
+            let there: Vec<_> = images
+                .iter()
+                .map(|image| prepare_there(image, SIZE, mode, normalization, &device, DType::F32))
+                .collect();
             for (image, found) in images.iter().zip(&there) {
                 let expected = prepare(image, SIZE, mode, normalization, &device);
                 found.clone().into_data().assert_eq(&expected.into_data(), true);
             }
-            let all = prepare_all(&images, SIZE, mode, normalization, &device);
+            let all = prepare_all(&images, SIZE, mode, normalization, &device, DType::F32);
             assert_eq!(all.dims(), [images.len(), 3, SIZE, SIZE]);
             all.into_data().assert_eq(&Tensor::cat(there, 0).into_data(), true);
         }

@@ -1,16 +1,16 @@
 //! Convolutions followed by batch normalisation, folded into one when loaded.
 
 use burn::module::{Module, Param};
-use burn::tensor::{DType, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor, TensorData};
 
-use crate::kernels::{self, Depthwise};
+use crate::kernels::{self, Depthwise, in_type};
 use crate::nn::{Conv2dConfig, Linear, assert_shape};
 use crate::profile;
 use crate::weights::{Weights, parameter};
 
 const EPSILON: f32 = 1e-5;
 
-/// Weight and bias of the convolution `c` with the statistics of the batch norm `bn` folded in.
+/// Weight and bias of the convolution `c` with the statistics of the batch norm `bn` folded in, [placed](Weights::placed).
 pub(super) fn load_conv_bn(weights: &Weights<'_>, config: Conv2dConfig) -> (Tensor<4>, Tensor<1>) {
     let [_, outputs] = config.channels;
     let shape = config.weight_shape();
@@ -23,10 +23,10 @@ pub(super) fn load_conv_bn(weights: &Weights<'_>, config: Conv2dConfig) -> (Tens
         kernel.iter_mut().for_each(|w| *w *= scale);
     }
     let bias: Vec<f32> = beta.iter().zip(&mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
-    let options = (weights.device(), DType::F32);
+    let options = (&Device::flex(), DType::F32);
     (
-        Tensor::from_data(TensorData::new(weight, shape), options),
-        Tensor::from_data(TensorData::new(bias, [outputs]), options),
+        weights.placed(Tensor::from_data(TensorData::new(weight, shape), options)),
+        weights.placed(Tensor::from_data(TensorData::new(bias, [outputs]), options)),
     )
 }
 
@@ -54,14 +54,14 @@ impl DepthwiseConv {
 
     /// # Shapes
     /// - x: `[batch, height, width, channels]`
-    /// - output: `[batch, ⌈height / stride⌉, ⌈width / stride⌉, channels]`
+    /// - output: `[batch, ⌈height / stride⌉, ⌈width / stride⌉, channels]`, in f32
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, height, width, channels] = x.dims();
         let describe = || {
             let pixels = batch * height.div_ceil(self.stride) * width.div_ceil(self.stride);
             (format!("depthwise conv 3×3 {channels}"), 2.0 * (pixels * channels * 9) as f64)
         };
-        profile::operator(describe, || kernels::depthwise_conv3x3(x, self.fused(), None))
+        in_type(profile::operator(describe, || kernels::depthwise_conv3x3(x, self.fused(), None)), DType::F32)
     }
 
     /// For a kernel that does more than this layer.

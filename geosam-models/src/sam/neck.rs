@@ -1,7 +1,7 @@
 //! The convolutions that bring an encoder's tokens to the width of the decoder.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{Device, Tensor};
 
 use super::token_conv::TokenConv;
 use crate::kernels::Layout;
@@ -25,11 +25,11 @@ impl Neck {
     const EPSILON: f64 = 1e-6;
 
     pub(super) fn load(weights: &Weights<'_>, width: usize, features: usize) -> Self {
-        let conv1 = weights.scope(0).tensor("weight", [features, width, 1, 1]).reshape([features, width]);
-        let conv2 = weights.scope(2).tensor("weight", [features, features, 3, 3]);
-        let no_bias = Tensor::zeros([features], weights.device());
+        let conv1 = weights.scope(0).tensor_for_products("weight", [features, width, 1, 1]);
+        let conv2 = weights.scope(2).tensor_for_products("weight", [features, features, 3, 3]);
+        let no_bias = weights.placed(Tensor::zeros([features], &Device::flex()));
         Self {
-            conv1: Linear::new(conv1, no_bias.clone()),
+            conv1: Linear::new(conv1.reshape([features, width]), no_bias.clone()),
             norm1: LayerNorm::load(&weights.scope(1), features, Self::EPSILON),
             conv2: TokenConv::new(Layout::ChannelsLast, conv2, no_bias, 1),
             norm2: LayerNorm::load(&weights.scope(3), features, Self::EPSILON),

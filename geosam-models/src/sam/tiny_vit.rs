@@ -9,7 +9,7 @@ use super::config::TinyVitConfig;
 use super::conv_bn::{DepthwiseConv, InvertedBottleneck, load_conv_bn};
 use super::neck::Neck;
 use super::token_conv::TokenConv;
-use crate::kernels::{self, Layout, Position, QkvOrder, WindowAttention};
+use crate::kernels::{self, Layout, Position, QkvOrder, WindowAttention, in_type};
 use crate::nn::{self, Activation, Conv2dConfig, LayerNorm, Linear};
 use crate::weights::{Weights, parameter};
 
@@ -76,9 +76,9 @@ impl PatchEmbed {
 
     /// # Shapes
     /// - images: `[batch, 3, size, size]`
-    /// - output: `[batch, size / 4, size / 4, channels]`
+    /// - output: `[batch, size / 4, size / 4, channels]`, in f32
     fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        self.conv2.forward(self.conv1.forward(images, Some(Activation::Gelu)), None)
+        in_type(self.conv2.forward(self.conv1.forward(images, Some(Activation::Gelu)), None), DType::F32)
     }
 }
 

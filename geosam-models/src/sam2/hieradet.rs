@@ -45,7 +45,7 @@ impl Hiera {
         });
         Self {
             patch_embed: PatchEmbed::load_overlapping(&weights.scope("patch_embed"), stem, config.width, true),
-            position: parameter(position(weights, config, grid)),
+            position: parameter(position(&weights.on_host(), config, grid).to_device(weights.device())),
             blocks: blocks.iter().enumerate().map(load).collect(),
             stage_ends: ends.collect(),
         }

@@ -4,11 +4,12 @@
 //! `sam2/sam2_image_predictor.py`.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
 use super::config::HieraConfig;
 use super::hieradet::Hiera;
 use crate::image_features::ImageFeatures;
+use crate::kernels::in_type;
 use crate::nn::Linear;
 use crate::profile;
 use crate::weights::Weights;
@@ -58,17 +59,18 @@ impl FpnNeck {
         let HieraConfig { width, features, .. } = *config;
         // The coarsest level comes first in the file.
         let lateral = |level: usize| {
-            let conv = weights.scope(format_args!("convs.{}.conv", 3 - level));
+            let conv = weights.on_host().scope(format_args!("convs.{}.conv", 3 - level));
             Linear::load_pointwise(&conv, width << level, features)
         };
-        let decoder = checkpoint.scope("sam_mask_decoder");
+        let host = checkpoint.on_host();
+        let decoder = host.scope("sam_mask_decoder");
         let skip = |name: &str, outputs| Linear::load_pointwise(&decoder.scope(name), features, outputs);
-        let no_memory = checkpoint.tensor("no_mem_embed", [1, 1, features]).reshape([features]);
+        let no_memory = host.tensor("no_mem_embed", [1, 1, features]).reshape([features]);
         Self {
-            level0: lateral(0).then(&skip("conv_s0", features / 8)),
-            level1: lateral(1).then(&skip("conv_s1", features / 4)),
-            level2: lateral(2).with_bias_added(no_memory),
-            level3: lateral(3),
+            level0: lateral(0).then(&skip("conv_s0", features / 8)).placed(weights),
+            level1: lateral(1).then(&skip("conv_s1", features / 4)).placed(weights),
+            level2: lateral(2).with_bias_added(no_memory).placed(weights),
+            level3: lateral(3).placed(weights),
         }
     }
 
@@ -76,13 +78,15 @@ impl FpnNeck {
     /// - stages: those of [`Hiera::forward`]
     fn forward(&self, stages: Vec<Tensor<4>>) -> ImageFeatures {
         let [x0, x1, x2, x3] = <[Tensor<4>; 4]>::try_from(stages).expect("Hiera has four stages");
+        // In f32 from here on.
+        let level = |level: &Linear, x: Tensor<4>| in_type(level.forward(x), DType::F32);
         let to_image = |x: Tensor<4>| x.permute([0, 3, 1, 2]);
         let add = |fine: Tensor<4>, coarse: Tensor<4>| {
             profile::operator(|| ("top-down".to_string(), 0.0), || fine + twice_as_large(coarse))
         };
         ImageFeatures {
-            embedding: to_image(add(self.level2.forward(x2), self.level3.forward(x3))),
-            high_res: Some([to_image(self.level0.forward(x0)), to_image(self.level1.forward(x1))]),
+            embedding: to_image(add(level(&self.level2, x2), level(&self.level3, x3))),
+            high_res: Some([to_image(level(&self.level0, x0)), to_image(level(&self.level1, x1))]),
         }
     }
 }

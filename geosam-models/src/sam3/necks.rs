@@ -4,10 +4,11 @@
 //! `no_mem_embed` are applied in `sam3/model/sam3_image_processor.py`.
 
 use burn::module::Module;
-use burn::tensor::Tensor;
+use burn::tensor::{DType, Tensor};
 
 use super::config::PerceptionEncoderConfig;
 use crate::image_features::ImageFeatures;
+use crate::kernels::in_type;
 use crate::nn::{Activation, Conv2d, Conv2dConfig, Linear, PixelSplit, unnest, unnest_twice};
 use crate::weights::Weights;
 
@@ -38,35 +39,38 @@ impl Neck {
     /// `weights` is `sam2_convs`, `tracker` has the decoder's convolutions.
     pub(super) fn load(weights: &Weights<'_>, tracker: &Weights<'_>, config: &PerceptionEncoderConfig) -> Self {
         let PerceptionEncoderConfig { width, features, .. } = *config;
-        let split = |name: &str, channels| PixelSplit::load(&weights.scope(name), channels);
+        let (host, tracker) = (weights.on_host(), tracker.on_host());
+        let split = |name: &str, channels| PixelSplit::load(&host.scope(name), channels);
         let pointwise =
-            |level: usize, inputs| Linear::load_pointwise(&weights.scope(level).scope("conv_1x1"), inputs, features);
+            |level: usize, inputs| Linear::load_pointwise(&host.scope(level).scope("conv_1x1"), inputs, features);
         let conv = |level: usize| {
             let config = Conv2dConfig { padding: 1, ..Conv2dConfig::new([features, features], 3) };
-            Conv2d::load(&weights.scope(level).scope("conv_3x3"), config)
+            Conv2d::load(&host.scope(level).scope("conv_3x3"), config)
         };
         let decoder = tracker.scope("sam_mask_decoder");
         let skip = |name: &str, outputs| Linear::load_pointwise(&decoder.scope(name), features, outputs);
         let no_memory = tracker.tensor("no_mem_embed", [1, 1, features]).reshape([features]);
+        let level0 = split("0.dconv_2x2_1", [width / 2, width / 4]).then(&pointwise(0, width / 4));
         Self {
-            level0_split: split("0.dconv_2x2_0", [width, width / 2]),
-            level0: split("0.dconv_2x2_1", [width / 2, width / 4]).then(&pointwise(0, width / 4)),
-            level0_conv: conv(0).then(&skip("conv_s0", features / 8)),
-            level1: split("1.dconv_2x2", [width, width / 2]).then(&pointwise(1, width / 2)),
-            level1_conv: conv(1).then(&skip("conv_s1", features / 4)),
-            level2: pointwise(2, width),
-            level2_conv: conv(2).with_bias_added(no_memory),
+            level0_split: split("0.dconv_2x2_0", [width, width / 2]).placed(weights),
+            level0: level0.placed(weights),
+            level0_conv: conv(0).then(&skip("conv_s0", features / 8)).placed(weights),
+            level1: split("1.dconv_2x2", [width, width / 2]).then(&pointwise(1, width / 2)).placed(weights),
+            level1_conv: conv(1).then(&skip("conv_s1", features / 4)).placed(weights),
+            level2: pointwise(2, width).placed(weights),
+            level2_conv: conv(2).with_bias_added(no_memory).placed(weights),
         }
     }
 
     /// # Shapes
     /// - x: `[batch, grid, grid, width]`
     pub(super) fn forward(&self, x: Tensor<4>) -> ImageFeatures {
-        let embedding = self.level2_conv.forward(self.level2.forward(x.clone()).permute([0, 3, 1, 2]));
+        let conv = |conv: &Conv2d, x: Tensor<4>| in_type(conv.forward(x), DType::F32);
+        let embedding = conv(&self.level2_conv, self.level2.forward(x.clone()).permute([0, 3, 1, 2]));
         let tokens = x.flatten::<3>(1, 2);
-        let level1 = self.level1_conv.forward(unnest(self.level1.forward(tokens.clone(), None)));
+        let level1 = conv(&self.level1_conv, unnest(self.level1.forward(tokens.clone(), None)));
         let split = self.level0_split.forward(tokens, Some(Activation::Gelu));
-        let level0 = self.level0_conv.forward(unnest_twice(self.level0.forward(split, None)));
+        let level0 = conv(&self.level0_conv, unnest_twice(self.level0.forward(split, None)));
         ImageFeatures { embedding, high_res: Some([level0, level1]) }
     }
 }

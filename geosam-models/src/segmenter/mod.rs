@@ -8,6 +8,7 @@ mod session;
 use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 use burn::tensor::{DType, Tensor, TensorData};
 use geosam_core::{
@@ -20,14 +21,13 @@ use self::image_encoder::ImageEncoder;
 pub(crate) use self::network::{Network, shapes_features};
 #[cfg(feature = "train")]
 pub(crate) use self::session::NetworkPrompt;
-use self::session::PROMPTS;
 pub(crate) use self::session::{PromptDecoder, SamSession};
 use crate::checkpoint::RandomWeights;
-use crate::device::{OpenDevice, is_cpu};
+use crate::device::{OpenDevice, dtype, is_cpu};
 use crate::image_features::ImageFeatures;
 use crate::load::ModelOptions;
 use crate::preprocess::{self, Normalization};
-use crate::runtime_panic::{on_gpu, read};
+use crate::runtime_panic::{on_gpu, read_parts};
 use crate::weights::{self, TensorSource};
 
 /// Bytes of a GPU's memory that an image takes for each value of the encoder's widest layer: that layer in f32 and in the
@@ -106,7 +106,7 @@ impl Sam {
         config.validate()?;
         let device = options.device.open()?;
         device.check_precision(options.precision)?;
-        let gpu = (!is_cpu(&device.device)).then(|| device.name.clone());
+        let gpu = (!is_cpu(&device.device)).then(|| device.clone());
         let load = || {
             weights::load(source, &spec.model_id, &device.device, |weights| {
                 Network::load(weights, config, options.precision)
@@ -162,7 +162,7 @@ impl Sam {
         let bbox = Some(PixelBox { left: 0.0, top: 0.0, right: centre, bottom: centre });
         let session = self.open_image(&image)?;
         for prompt in [click, PixelPrompt { bbox, ..PixelPrompt::default() }] {
-            for count in [1, PROMPTS] {
+            for count in [1, self.decoder.prompts.load(Ordering::SeqCst)] {
                 session.predict(&vec![prompt.clone(); count], PredictOptions::default())?;
             }
         }
@@ -178,25 +178,26 @@ impl Sam {
 
     /// Features of images, on the device.
     pub(crate) fn forward(&self, images: &[ModelImage]) -> ImageFeatures {
-        let ModelSpec { image_size, model_type, preprocess, .. } = self.spec;
+        let ModelSpec { image_size, model_type, preprocess, precision, .. } = self.spec;
         let (normalization, device) = (Normalization::of(model_type), &self.device.device);
         let input = match images {
             [image] if self.decoder.gpu.is_none() => {
                 preprocess::prepare(image, image_size, preprocess, normalization, device)
             }
-            images => preprocess::prepare_all(images, image_size, preprocess, normalization, device),
+            images => {
+                let dtype = dtype(precision);
+                preprocess::prepare_all(images, image_size, preprocess, normalization, device, dtype)
+            }
         };
         self.image_encoder.forward(input)
     }
 
     /// Runs `work`, called `what`, which needs the device's memory.
     fn on_device<T>(&self, what: &str, work: impl FnOnce() -> Result<T>) -> Result<T> {
-        let Some(gpu) = &self.decoder.gpu else { return work() };
-        let result = on_gpu(gpu, what, work);
-        if let Err(Error::TooLarge { .. }) = result {
-            self.device.device.memory_cleanup();
+        match &self.decoder.gpu {
+            Some(gpu) => on_gpu(gpu, what, work),
+            None => work(),
         }
-        result
     }
 
     /// Refuses features of another model.
@@ -250,7 +251,7 @@ impl Sam {
         let mut shapes = self.feature_shapes().into_iter();
         let mut tensors = |tensor: Tensor<4>| {
             let shape = shapes.next().expect("as many shapes as tensors");
-            let each = split(read(tensor), images).into_iter();
+            let each = read_parts(tensor, images).into_iter();
             each.map(|values| FeatureTensor::new(shape.to_vec(), values)).collect::<Result<Vec<_>>>()
         };
         let embeddings = tensors(features.embedding)?;
@@ -304,6 +305,10 @@ impl Segmenter for Sam {
         self.batch
     }
 
+    fn leaves_cpu_free(&self) -> bool {
+        self.decoder.gpu.is_some()
+    }
+
     fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
         self.check_made_here(features)?;
         self.on_device("opening a chip", || {
@@ -318,14 +323,6 @@ impl Segmenter for Sam {
             let features = self.forward(std::slice::from_ref(image));
             Ok(Box::new(SamSession::new(Arc::clone(&self.decoder), features, image.shape())) as _)
         })
-    }
-}
-
-/// Values in as many parts.
-fn split(values: Vec<f32>, parts: usize) -> Vec<Vec<f32>> {
-    match parts {
-        1 => vec![values],
-        parts => values.chunks_exact(values.len() / parts).map(<[f32]>::to_vec).collect(),
     }
 }
 

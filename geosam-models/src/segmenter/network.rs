@@ -1,10 +1,12 @@
 //! The layers of a model, whichever its family.
 
+use std::sync::atomic::AtomicUsize;
+
 use geosam_core::{ModelType, Precision};
 
 use super::config::SamConfig;
 use super::image_encoder::ImageEncoder;
-use super::session::PromptDecoder;
+use super::session::{PROMPTS, PromptDecoder};
 use crate::decoder::{Generation, MaskDecoder, PromptEncoder, TwoWayTransformerConfig};
 use crate::weights::Weights;
 
@@ -38,7 +40,15 @@ impl PromptDecoder {
         let transformer = TwoWayTransformerConfig::published(width, names.mlp_layers);
         let mask_decoder = MaskDecoder::load(&weights.scope(names.mask_decoder), transformer, generation);
         let image_pe = prompt_encoder.dense_pe(image_size / model_type.patch_size());
-        Self { prompt_encoder, mask_decoder, generation, image_pe, image_size, gpu: None }
+        Self {
+            prompt_encoder,
+            mask_decoder,
+            generation,
+            image_pe,
+            image_size,
+            gpu: None,
+            prompts: AtomicUsize::new(PROMPTS),
+        }
     }
 }
 

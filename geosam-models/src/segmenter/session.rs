@@ -1,20 +1,22 @@
 //! Prompts answered from one chip's features.
 
 use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
 
 use burn::tensor::{DType, Tensor, TensorData};
 use geosam_core::{
     Error, LowResLogits, Masks, PixelBox, PixelPoint, PixelPrompt, PredictOptions, Prediction, PromptSession, Result,
-    Shape,
+    Shape, in_batches,
 };
 use rayon::prelude::*;
 
 use crate::decoder::{Generation, HighResTokens, ImageTokens, MASK_UPSCALING, MaskDecoder, PromptEncoder, PromptToken};
+use crate::device::OpenDevice;
 use crate::image_features::ImageFeatures;
 use crate::postprocess::{masks_at_source, stability_at_source};
 use crate::preprocess::{Letterbox, mask_input};
 use crate::profile;
-use crate::runtime_panic::{on_gpu, read};
+use crate::runtime_panic::{on_gpu, read_parts};
 
 /// What answers prompts once an image is encoded; shared by all sessions of a model.
 #[derive(Debug)]
@@ -26,11 +28,13 @@ pub(crate) struct PromptDecoder {
     pub(crate) image_pe: Tensor<3>,
     /// Side of the network's square input.
     pub(crate) image_size: usize,
-    /// The name of the GPU it is on.
-    pub(crate) gpu: Option<String>,
+    /// The GPU it is on.
+    pub(crate) gpu: Option<OpenDevice>,
+    /// Prompts that a GPU answers at once: [`PROMPTS`], or what was left of them when its memory ran out.
+    pub(crate) prompts: AtomicUsize,
 }
 
-/// Prompts that a GPU answers at once.
+/// Prompts that a GPU answers at once, at most: they occupy any, and masks of more would be memory for nothing.
 pub(super) const PROMPTS: usize = 32;
 
 /// One chip's features, ready for prompts.
@@ -70,15 +74,8 @@ impl SamSession {
     fn answer(&self, prompts: &[&NetworkPrompt], options: PredictOptions) -> Result<Vec<Prediction>> {
         let (image, sparse) = self.decoder_inputs(prompts);
         let decoded = self.decoder.mask_decoder.forward(&image, self.high_res.as_ref(), sparse, options.multimask);
-        let (logits, scores) = (read(decoded.logits), read(decoded.scores));
-        match prompts {
-            [_] => Ok(vec![self.prediction(logits, scores)?]),
-            prompts => {
-                let [logits, scores] = [logits, scores].map(|values| (values.len() / prompts.len(), values));
-                let each = logits.1.par_chunks_exact(logits.0).zip(scores.1.par_chunks_exact(scores.0));
-                each.map(|(logits, scores)| self.prediction(logits.to_vec(), scores.to_vec())).collect()
-            }
-        }
+        let (logits, scores) = (read_parts(decoded.logits, prompts.len()), read_parts(decoded.scores, prompts.len()));
+        logits.into_par_iter().zip(scores).map(|(logits, scores)| self.prediction(logits, scores)).collect()
     }
 
     /// Side of the decoder's logits.
@@ -123,17 +120,24 @@ impl SamSession {
         })
     }
 
-    /// Answers prompts in batches of those that are alike.
-    fn answer_in_batches(&self, prompts: &[NetworkPrompt], options: PredictOptions) -> Result<Vec<Prediction>> {
+    /// Answers prompts on the GPU, in batches of those that are alike, as many at once as its memory holds.
+    fn answer_in_batches(
+        &self,
+        gpu: &OpenDevice,
+        prompts: &[NetworkPrompt],
+        options: PredictOptions,
+    ) -> Result<Vec<Prediction>> {
         let kind = |prompt: &NetworkPrompt| (prompt.tokens.len(), prompt.mask.is_some());
         let mut order: Vec<_> = (0..prompts.len()).collect();
         order.sort_by_key(|&index| kind(&prompts[index]));
         let mut answers = Vec::with_capacity(prompts.len());
         for alike in order.chunk_by(|&a, &b| kind(&prompts[a]) == kind(&prompts[b])) {
-            for batch in alike.chunks(PROMPTS) {
+            let answer = |batch: &[usize]| {
                 let together: Vec<_> = batch.iter().map(|&index| &prompts[index]).collect();
-                answers.extend(batch.iter().copied().zip(self.answer(&together, options)?));
-            }
+                on_gpu(gpu, "answering prompts", || self.answer(&together, options))
+            };
+            let answered = in_batches(alike, &self.decoder.prompts, answer, |_, _| {})?;
+            answers.extend(alike.iter().copied().zip(answered));
         }
         answers.sort_by_key(|(index, _)| *index);
         Ok(answers.into_iter().map(|(_, answer)| answer).collect())
@@ -214,7 +218,7 @@ impl PromptSession for SamSession {
     fn predict(&self, prompts: &[PixelPrompt], options: PredictOptions) -> Result<Vec<Prediction>> {
         let prompts: Vec<_> = prompts.iter().map(|prompt| self.network_prompt(prompt)).collect::<Result<_>>()?;
         match (&self.decoder.gpu, &prompts[..]) {
-            (Some(gpu), prompts) => on_gpu(gpu, "answering prompts", || self.answer_in_batches(prompts, options)),
+            (Some(gpu), prompts) => self.answer_in_batches(gpu, prompts, options),
             (None, [prompt]) => self.answer(&[prompt], options),
             (None, prompts) => {
                 let answers: Vec<_> =

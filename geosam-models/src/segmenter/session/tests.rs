@@ -4,7 +4,8 @@ use geosam_core::{Label, MaskPrompt};
 
 use super::*;
 use crate::decoder::TwoWayTransformerConfig;
-use crate::golden::{Golden, input, load_seeded};
+use crate::golden::{Golden, input, load_seeded, relative_error};
+use crate::runtime_panic::read;
 
 /// Measured: at most 2.5e-6, at logits.
 const TOLERANCE: f64 = 2e-5;
@@ -14,7 +15,7 @@ const GRID: usize = 8;
 const SIZE: usize = 128;
 
 /// The decoder and features of `make_sam2_goldens.py`.
-fn session() -> SamSession {
+fn session_on(gpu: Option<OpenDevice>, prompts: usize) -> SamSession {
     let prompt_encoder = load_seeded("sam_prompt_encoder", |weights| PromptEncoder::load(weights, WIDTH, SIZE));
     let mask_decoder = load_seeded("sam_mask_decoder", |weights| {
         let transformer = TwoWayTransformerConfig::published(WIDTH, ["layers.0", "layers.1"]);
@@ -27,7 +28,8 @@ fn session() -> SamSession {
         generation: Generation::Sam2,
         image_pe,
         image_size: SIZE,
-        gpu: None,
+        gpu,
+        prompts: AtomicUsize::new(prompts),
     };
     let features = ImageFeatures {
         embedding: input("features", [1, WIDTH, GRID, GRID], 8.0),
@@ -37,6 +39,10 @@ fn session() -> SamSession {
         ]),
     };
     SamSession::new(Arc::new(decoder), features, Shape::square(SIZE))
+}
+
+fn session() -> SamSession {
+    session_on(None, 1)
 }
 
 /// The cases of `make_sam2_goldens.py`, as they are asked.
@@ -88,4 +94,27 @@ fn answers_agree_with_sam2() {
         }
     }
     assert!(errors.iter().all(|(_, error)| *error < TOLERANCE), "{errors:?}");
+}
+
+/// As a GPU does: those of as many tokens together, with masks or without, in batches.
+#[test]
+fn prompts_that_are_answered_together_are_answered_as_alone() {
+    let device =
+        OpenDevice { device: burn::tensor::Device::flex(), name: "cuda:0".to_string(), passed_over: Vec::new() };
+    let together = session_on(Some(device), 3);
+    let alone = session();
+    let prompts: Vec<_> = [cases(), cases()].concat().into_iter().map(|(_, prompt)| prompt).collect();
+    for multimask in [false, true] {
+        let options = PredictOptions { multimask };
+        let found = together.predict(&prompts, options).unwrap();
+        assert_eq!(found.len(), prompts.len());
+        for (prompt, found) in prompts.iter().zip(found) {
+            let expected = alone.predict(std::slice::from_ref(prompt), options).unwrap().remove(0);
+            let LowResLogits { shape, values } = found.low_res;
+            assert_eq!((shape, found.masks.shape()), (expected.low_res.shape, expected.masks.shape()));
+            let values = Tensor::<1>::from_floats(values.as_slice(), &burn::tensor::Device::flex());
+            let error = relative_error(values, &expected.low_res.values);
+            assert!(error < TOLERANCE, "{prompt:?}: {error}");
+        }
+    }
 }
