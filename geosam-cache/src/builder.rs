@@ -251,6 +251,7 @@ impl FeatureCacheBuilder {
             source_state,
             grid: self.source.grid().clone(),
             bands: self.source.bands().to_vec(),
+            resampling: self.source.resampling().map(str::to_string),
             value_range,
             value_range_choice: Some(choice),
             model_id: spec.model_id.clone(),
@@ -281,6 +282,7 @@ impl FeatureCacheBuilder {
             && Path::new(&then.source_path) == path
             && then.grid == *self.source.grid()
             && then.bands == self.source.bands()
+            && then.resampling.as_deref() == self.source.resampling()
             && then.extent == extent;
         same.then_some(then.value_range)
     }

@@ -25,6 +25,12 @@ pub trait ChipSource: Send + Sync + std::fmt::Debug {
     /// The bands read, 1-based numbers in the source, in the order they come out.
     fn bands(&self) -> &[usize];
 
+    /// The kernel that pixels are made with where they are not those of the raster, e.g. `bilinear` where it is warped: with
+    /// another one chips are other chips.
+    fn resampling(&self) -> Option<&str> {
+        None
+    }
+
     /// Read a window.
     ///
     /// # Errors

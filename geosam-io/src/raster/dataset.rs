@@ -206,6 +206,10 @@ impl ChipSource for RasterDataset {
         &self.bands
     }
 
+    fn resampling(&self) -> Option<&str> {
+        self.warp.as_ref().map(|warp| warp.resampling.name())
+    }
+
     fn read(&self, window: Window) -> Result<RasterSample> {
         self.read_window(window, None)
     }

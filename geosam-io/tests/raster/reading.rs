@@ -20,10 +20,14 @@ fn grid(height: usize, width: usize) -> GeoGrid {
 #[test]
 fn every_kind_of_raster_keeps_the_contract() {
     for name in ["rgb.tif", "nodata.tif", "dem.tif", "nan.tif", "rgba.tif", "masked.tif", "feet.tif"] {
-        conformance::chip_source(&open(name));
+        let plain = open(name);
+        assert_eq!(plain.resampling(), None);
+        conformance::chip_source(&plain);
         for (crs, resolution) in [(Some(Crs::new("EPSG:3857")), None), (None, Some(35.0))] {
             let options = RasterOptions { crs, resolution, ..RasterOptions::default() };
-            conformance::chip_source(&RasterDataset::open(&raster(name), &options).unwrap());
+            let warped = RasterDataset::open(&raster(name), &options).unwrap();
+            assert_eq!(warped.resampling(), Some("average"));
+            conformance::chip_source(&warped);
         }
     }
 }

@@ -124,7 +124,7 @@ impl MaskDecoder {
                 (Tensor::cat(logits, 0), Tensor::cat(scores, 0))
             }
         };
-        DecodedMasks { logits: unnest_twice(logits), scores }
+        DecodedMasks { logits: unnest_twice(logits).permute([0, 3, 1, 2]), scores }
     }
 
     /// Logits and predicted IoU of all masks, the one for unambiguous prompts first.

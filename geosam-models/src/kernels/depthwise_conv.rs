@@ -2,7 +2,7 @@
 //! operations for 8 bytes and more.
 
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Tensor, module};
+use burn::tensor::{DType, Tensor, module};
 use rayon::prelude::*;
 
 use super::activation::{activate, activate_by_operators};
@@ -29,8 +29,11 @@ impl Depthwise {
     pub(super) fn by_operators(self, x: Tensor<4>) -> Tensor<4> {
         let [channels] = self.bias.dims();
         let options = ConvOptions::new([self.stride; 2], [1; 2], [1; 2], channels);
-        let x = in_type(x, self.weight.dtype()).permute([0, 3, 1, 2]);
-        module::conv2d(x, self.weight, Some(self.bias), options).permute([0, 2, 3, 1])
+        let dtype = self.weight.dtype();
+        // Convolutions in f16 add up in f16. Of the few products of each value none takes long.
+        let [x, weight] = [x.permute([0, 3, 1, 2]), self.weight].map(|x| in_type(x, DType::F32));
+        let y = module::conv2d(x, weight, Some(in_type(self.bias, DType::F32)), options);
+        in_type(y, dtype).permute([0, 2, 3, 1])
     }
 }
 

@@ -6,7 +6,7 @@
 //! with.
 
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{Tensor, module};
+use burn::tensor::{DType, Tensor, module};
 use rayon::prelude::*;
 
 use super::activation::activate_by_operators;
@@ -15,6 +15,7 @@ use super::buffer::{self, Buffer};
 use super::cast::in_type;
 use super::matmul::Threads;
 use super::rows::Chunks;
+use crate::device::is_cpu;
 use crate::nn::Activation;
 
 /// Geometry of [`patches`].
@@ -52,6 +53,7 @@ pub(crate) fn patches(
     activation: Option<Activation>,
 ) -> Tensor<4> {
     let (Some(input), Some(rows)) = (Buffer::of(&images), RowAffine::of(&affine)) else {
+        let by_operators = if is_cpu(&images.device()) { by_convolution } else { by_products };
         return activate_by_operators(by_operators(images, layout, affine, geometry), activation);
     };
     let (batch, image) = Image::of(input.values(), images.dims(), layout);
@@ -126,7 +128,8 @@ impl<'a> Image<'a> {
     }
 }
 
-fn by_operators(
+/// [`patches`] with the operator of that name.
+fn by_convolution(
     images: Tensor<4>,
     layout: Layout,
     affine: Affine,
@@ -135,7 +138,6 @@ fn by_operators(
     let weight = affine.weight.unpacked(&images.device());
     let [outputs, seen] = weight.dims();
     let channels = seen / (kernel * kernel);
-    let images = in_type(images, weight.dtype());
     let (images, weight) = match layout {
         Layout::ChannelsFirst => (images, weight.reshape([outputs, channels, kernel, kernel])),
         Layout::ChannelsLast => {
@@ -145,6 +147,69 @@ fn by_operators(
     };
     let options = ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1);
     module::conv2d(images, weight, Some(affine.bias), options).permute([0, 2, 3, 1])
+}
+
+/// [`patches`] for GPUs, as a product of matrices: its kernels add up in f32 in any precision, and those of convolutions in
+/// f16 in f16.
+///
+/// The image is cut in squares of stride × stride pixels, and so is what each token sees, filled up with zeros. Every square of
+/// the image is multiplied with every part of the kernel, at once; a token is the sum of its squares' products, in f32.
+fn by_products(
+    images: Tensor<4>,
+    layout: Layout,
+    affine: Affine,
+    Patches { kernel, stride, padding }: Patches,
+) -> Tensor<4> {
+    let weight = affine.weight.unpacked(&images.device());
+    let ([outputs, seen], dtype) = (weight.dims(), weight.dtype());
+    let channels = seen / (kernel * kernel);
+    let (images, weight) = match layout {
+        Layout::ChannelsFirst => {
+            let weight = weight.reshape([outputs, channels, kernel, kernel]);
+            (images.permute([0, 2, 3, 1]), weight.permute([0, 2, 3, 1]))
+        }
+        Layout::ChannelsLast => (images, weight.reshape([outputs, kernel, kernel, channels])),
+    };
+    let [batch, height, width, _] = images.dims();
+    let [down, across] = [height, width].map(|side| (side + 2 * padding - kernel) / stride + 1);
+    // Squares that a token sees, and that the image has, along an axis.
+    let parts = kernel.div_ceil(stride);
+    let [rows, columns] = [down, across].map(|tokens| tokens + parts - 1);
+
+    let images = placed_in_zeros(in_type(images, dtype), [rows * stride, columns * stride], padding);
+    let squares = images.reshape([batch, rows, stride, columns, stride, channels]).permute([0, 1, 3, 2, 4, 5]);
+    let weight = placed_in_zeros(weight, [parts * stride; 2], 0);
+    let weight = weight.reshape([outputs, parts, stride, parts, stride, channels]).permute([1, 3, 0, 2, 4, 5]);
+    let [square, several] = [stride * stride * channels, parts * parts * outputs];
+    let (squares, weight) = (squares.reshape([batch * rows * columns, square]), weight.reshape([several, square]));
+    if parts == 1 {
+        let tokens = Affine::new(weight, affine.bias).by_operators(squares);
+        return tokens.reshape([batch, down, across, outputs]);
+    }
+    let products = squares.matmul(weight.transpose()).reshape([batch, rows, columns, several]);
+    let part = |index: usize| {
+        let [row, column, first] = [index / parts, index % parts, index * outputs];
+        let seen = [0..batch, row..row + down, column..column + across, first..first + outputs];
+        in_type(products.clone().slice(seen), DType::F32)
+    };
+    let bias = in_type(affine.bias, DType::F32).reshape([1, 1, 1, outputs]);
+    in_type((0..parts * parts).fold(bias, |sum, index| sum + part(index)), dtype)
+}
+
+/// `x` from row and column `offset` on within zeros, cut off where it reaches over their edge.
+///
+/// # Shapes
+/// - x: `[batch, height, width, channels]`
+/// - output: `[batch, rows, columns, channels]`
+fn placed_in_zeros(x: Tensor<4>, [rows, columns]: [usize; 2], offset: usize) -> Tensor<4> {
+    let [batch, height, width, channels] = x.dims();
+    if [rows, columns, offset] == [height, width, 0] {
+        return x;
+    }
+    let [height, width] = [height.min(rows - offset), width.min(columns - offset)];
+    let x = x.slice([0..batch, 0..height, 0..width, 0..channels]);
+    let place = [0..batch, offset..offset + height, offset..offset + width, 0..channels];
+    Tensor::zeros([batch, rows, columns, channels], (&x.device(), x.dtype())).slice_assign(place, x)
 }
 
 #[cfg(test)]
@@ -157,13 +222,18 @@ mod tests {
 
     fn compare(images: &Tensor<4>, layout: Layout, affine: impl Fn() -> Affine, geometry: Patches) {
         for activation in [None, Some(Activation::Gelu)] {
-            let expected = by_operators(images.clone(), layout, affine(), geometry);
+            let expected = by_convolution(images.clone(), layout, affine(), geometry);
             let expected = activate_by_operators(expected, activation);
             let actual = patches(images.clone(), layout, affine(), geometry, activation);
             assert_eq!(actual.dims(), expected.dims());
+            let by_products = by_products(images.clone(), layout, affine(), geometry);
+            let by_products = activate_by_operators(by_products, activation);
+            assert_eq!(by_products.dims(), expected.dims());
             let expected = expected.into_data().try_into_vec::<f32>().expect("computed in f32");
-            let error = relative_error(actual, &expected);
-            assert!(error < TOLERANCE, "{layout:?} {geometry:?} {:?}: {error}", images.dims());
+            for found in [actual, by_products] {
+                let error = relative_error(found, &expected);
+                assert!(error < TOLERANCE, "{layout:?} {geometry:?} {:?}: {error}", images.dims());
+            }
         }
     }
 

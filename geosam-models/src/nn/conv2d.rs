@@ -4,8 +4,7 @@ use burn::module::{Module, Param};
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Tensor, module};
 
-use super::{Linear, assert_shape};
-use crate::kernels::in_type;
+use super::assert_shape;
 use crate::profile;
 use crate::weights::{Weights, parameter};
 
@@ -48,37 +47,13 @@ pub(crate) struct Conv2d {
 impl Conv2d {
     pub(crate) fn load(weights: &Weights<'_>, config: Conv2dConfig) -> Self {
         let [_, outputs] = config.channels;
-        Self::new(weights.tensor("weight", config.weight_shape()), weights.tensor("bias", [outputs]), config)
+        Self {
+            weight: parameter(weights.tensor("weight", config.weight_shape())),
+            bias: parameter(weights.tensor("bias", [outputs])),
+            config,
+        }
     }
 
-    fn new(weight: Tensor<4>, bias: Tensor<1>, config: Conv2dConfig) -> Self {
-        Self { weight: parameter(weight), bias: parameter(bias), config }
-    }
-
-    /// Where and as `weights` are laid out on a GPU: see [`Weights::placed`].
-    pub(crate) fn placed(self, weights: &Weights<'_>) -> Self {
-        Self::new(weights.placed(self.weight.val()), weights.placed(self.bias.val()), self.config)
-    }
-
-    /// This with more bias, `[outputs]`.
-    pub(crate) fn with_bias_added(&self, bias: Tensor<1>) -> Self {
-        Self::new(self.weight.val(), self.bias.val() + bias, self.config)
-    }
-
-    /// This and then a linear layer at every pixel, in one.
-    pub(crate) fn then(&self, next: &Linear) -> Self {
-        let Conv2dConfig { channels: [inputs, outputs], kernel, groups, .. } = self.config;
-        // The columns of a kernel are so many inputs, as far as the outputs are concerned.
-        let flat = self.weight.val().reshape([outputs, inputs / groups * kernel * kernel]);
-        let weight = next.weight.val().matmul(flat);
-        let [outputs, _] = weight.dims();
-        let bias = next.forward(self.bias.val().unsqueeze::<2>()).squeeze_dim::<1>(0);
-        let config = Conv2dConfig { channels: [inputs, outputs], ..self.config };
-        Self::new(weight.reshape(config.weight_shape()), bias, config)
-    }
-
-    /// In the type of the weight.
-    ///
     /// # Shapes
     /// - x: `[batch, inputs, height, width]`
     /// - output: `[batch, outputs, (height + 2·padding - kernel) / stride + 1, likewise]`
@@ -92,10 +67,7 @@ impl Conv2d {
             let products = batch * height * width * kernel * kernel * inputs * outputs / groups;
             (format!("conv {kernel}×{kernel} {inputs} → {outputs}"), 2.0 * products as f64)
         };
-        let run = || {
-            let weight = self.weight.val();
-            module::conv2d(in_type(x, weight.dtype()), weight, Some(self.bias.val()), options)
-        };
+        let run = || module::conv2d(x, self.weight.val(), Some(self.bias.val()), options);
         profile::operator(describe, run)
     }
 }

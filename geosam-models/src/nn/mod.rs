@@ -7,6 +7,7 @@ mod linear;
 mod mlp;
 mod patch_embed;
 mod pixel_split;
+mod token_conv;
 mod vit_block;
 
 pub(crate) use activation::Activation;
@@ -18,4 +19,5 @@ pub(crate) use linear::Linear;
 pub(crate) use mlp::Mlp;
 pub(crate) use patch_embed::PatchEmbed;
 pub(crate) use pixel_split::{PixelSplit, nest, nest_twice, unnest, unnest_twice};
+pub(crate) use token_conv::TokenConv;
 pub(crate) use vit_block::{Attention, AttentionPosition, RelativePosition, RotaryPosition, VitBlock};

@@ -59,30 +59,30 @@ impl PixelSplit {
 ///
 /// # Shapes
 /// - x: `[batch, 16·grid², channels]`
-/// - output: `[batch, channels, 4·grid, 4·grid]`
+/// - output: `[batch, 4·grid, 4·grid, channels]`
 pub(crate) fn unnest_twice(x: Tensor<3>) -> Tensor<4> {
     let [batch, pixels, channels] = x.dims();
     let grid = (pixels / 16).isqrt();
     assert_shape!(x, [batch, 16 * grid * grid, channels]);
     // Grid row and column, then row and column in each of the two splits.
     let nested = x.reshape([batch, grid, grid, 2, 2, 2, 2, channels]);
-    nested.permute([0, 7, 1, 3, 5, 2, 4, 6]).reshape([batch, channels, 4 * grid, 4 * grid])
+    nested.permute([0, 1, 3, 5, 2, 4, 6, 7]).reshape([batch, 4 * grid, 4 * grid, channels])
 }
 
 /// [`unnest_twice`], after one split.
 ///
 /// # Shapes
 /// - x: `[batch, 4·grid², channels]`
-/// - output: `[batch, channels, 2·grid, 2·grid]`
+/// - output: `[batch, 2·grid, 2·grid, channels]`
 pub(crate) fn unnest(x: Tensor<3>) -> Tensor<4> {
     let [batch, pixels, channels] = x.dims();
     let grid = (pixels / 4).isqrt();
     assert_shape!(x, [batch, 4 * grid * grid, channels]);
     let nested = x.reshape([batch, grid, grid, 2, 2, channels]);
-    nested.permute([0, 5, 1, 3, 2, 4]).reshape([batch, channels, 2 * grid, 2 * grid])
+    nested.permute([0, 1, 3, 2, 4, 5]).reshape([batch, 2 * grid, 2 * grid, channels])
 }
 
-/// Undoes [`unnest_twice`].
+/// Undoes [`unnest_twice`], of channels first.
 ///
 /// # Shapes
 /// - x: `[batch, channels, 4·grid, 4·grid]`
@@ -95,7 +95,7 @@ pub(crate) fn nest_twice(x: Tensor<4>) -> Tensor<3> {
     split.permute([0, 2, 5, 3, 6, 4, 7, 1]).reshape([batch, height * width, channels])
 }
 
-/// Undoes [`unnest`].
+/// Undoes [`unnest`], of channels first.
 ///
 /// # Shapes
 /// - x: `[batch, channels, 2·grid, 2·grid]`
@@ -118,9 +118,9 @@ mod tests {
     #[test]
     fn nesting_is_undone() {
         let once = input("once", [2, 3, 6, 6], 1.0);
-        unnest(nest(once.clone())).into_data().assert_eq(&once.into_data(), true);
+        unnest(nest(once.clone())).permute([0, 3, 1, 2]).into_data().assert_eq(&once.into_data(), true);
         let twice = input("twice", [2, 3, 12, 12], 1.0);
-        unnest_twice(nest_twice(twice.clone())).into_data().assert_eq(&twice.into_data(), true);
+        unnest_twice(nest_twice(twice.clone())).permute([0, 3, 1, 2]).into_data().assert_eq(&twice.into_data(), true);
     }
 
     #[test]

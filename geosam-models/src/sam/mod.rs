@@ -5,7 +5,6 @@ mod conv_bn;
 mod image_encoder;
 mod neck;
 mod tiny_vit;
-mod token_conv;
 
 pub use config::{TinyVitConfig, VitConfig};
 pub(crate) use image_encoder::ImageEncoderViT;

@@ -1,11 +1,10 @@
 //! The convolutions that bring an encoder's tokens to the width of the decoder.
 
 use burn::module::Module;
-use burn::tensor::{Device, Tensor};
+use burn::tensor::Tensor;
 
-use super::token_conv::TokenConv;
 use crate::kernels::Layout;
-use crate::nn::{LayerNorm, Linear, assert_shape};
+use crate::nn::{LayerNorm, Linear, TokenConv, assert_shape};
 use crate::weights::Weights;
 
 /// `neck` of the checkpoints: 1×1 convolution, norm, 3×3 convolution, norm; neither convolution has a bias.
@@ -25,13 +24,13 @@ impl Neck {
     const EPSILON: f64 = 1e-6;
 
     pub(super) fn load(weights: &Weights<'_>, width: usize, features: usize) -> Self {
-        let conv1 = weights.scope(0).tensor_for_products("weight", [features, width, 1, 1]);
-        let conv2 = weights.scope(2).tensor_for_products("weight", [features, features, 3, 3]);
-        let no_bias = weights.placed(Tensor::zeros([features], &Device::flex()));
+        let conv1 = weights.scope(0).on_host().tensor("weight", [features, width, 1, 1]);
+        let conv2 = weights.scope(2).on_host().tensor("weight", [features, features, 3, 3]);
+        let no_bias = Tensor::zeros([features], weights.on_host().device());
         Self {
-            conv1: Linear::new(conv1.reshape([features, width]), no_bias.clone()),
+            conv1: Linear::new(conv1.reshape([features, width]), no_bias.clone()).placed(weights),
             norm1: LayerNorm::load(&weights.scope(1), features, Self::EPSILON),
-            conv2: TokenConv::new(Layout::ChannelsLast, conv2, no_bias, 1),
+            conv2: TokenConv::new(Layout::ChannelsLast, conv2, no_bias, 1).placed(weights),
             norm2: LayerNorm::load(&weights.scope(3), features, Self::EPSILON),
         }
     }

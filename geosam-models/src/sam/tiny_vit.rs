@@ -8,9 +8,8 @@ use burn::tensor::{DType, Tensor, TensorData};
 use super::config::TinyVitConfig;
 use super::conv_bn::{DepthwiseConv, InvertedBottleneck, load_conv_bn};
 use super::neck::Neck;
-use super::token_conv::TokenConv;
 use crate::kernels::{self, Layout, Position, QkvOrder, WindowAttention, in_type};
-use crate::nn::{self, Activation, Conv2dConfig, LayerNorm, Linear};
+use crate::nn::{self, Activation, Conv2dConfig, LayerNorm, Linear, TokenConv};
 use crate::weights::{Weights, parameter};
 
 /// A convolutional stem and stage, then three stages of windowed attention.

@@ -8,8 +8,8 @@ use burn::tensor::{DType, Tensor};
 
 use super::config::PerceptionEncoderConfig;
 use crate::image_features::ImageFeatures;
-use crate::kernels::in_type;
-use crate::nn::{Activation, Conv2d, Conv2dConfig, Linear, PixelSplit, unnest, unnest_twice};
+use crate::kernels::{Layout, in_type};
+use crate::nn::{Activation, Linear, PixelSplit, TokenConv, unnest, unnest_twice};
 use crate::weights::Weights;
 
 /// Three levels that share nothing but their input.
@@ -24,15 +24,15 @@ pub(super) struct Neck {
     /// `0.dconv_2x2_1`, then `0.conv_1x1`
     level0: PixelSplit,
     /// `0.conv_3x3`, then `conv_s0`
-    level0_conv: Conv2d,
+    level0_conv: TokenConv,
     /// `1.dconv_2x2`, then `1.conv_1x1`
     level1: PixelSplit,
     /// `1.conv_3x3`, then `conv_s1`
-    level1_conv: Conv2d,
+    level1_conv: TokenConv,
     /// `2.conv_1x1`
     level2: Linear,
     /// `2.conv_3x3`, and `no_mem_embed` in its bias
-    level2_conv: Conv2d,
+    level2_conv: TokenConv,
 }
 
 impl Neck {
@@ -44,8 +44,9 @@ impl Neck {
         let pointwise =
             |level: usize, inputs| Linear::load_pointwise(&host.scope(level).scope("conv_1x1"), inputs, features);
         let conv = |level: usize| {
-            let config = Conv2dConfig { padding: 1, ..Conv2dConfig::new([features, features], 3) };
-            Conv2d::load(&host.scope(level).scope("conv_3x3"), config)
+            let conv = host.scope(level).scope("conv_3x3");
+            let (weight, bias) = (conv.tensor("weight", [features, features, 3, 3]), conv.tensor("bias", [features]));
+            TokenConv::new(Layout::ChannelsLast, weight, bias, 1)
         };
         let decoder = tracker.scope("sam_mask_decoder");
         let skip = |name: &str, outputs| Linear::load_pointwise(&decoder.scope(name), features, outputs);
@@ -65,12 +66,13 @@ impl Neck {
     /// # Shapes
     /// - x: `[batch, grid, grid, width]`
     pub(super) fn forward(&self, x: Tensor<4>) -> ImageFeatures {
-        let conv = |conv: &Conv2d, x: Tensor<4>| in_type(conv.forward(x), DType::F32);
-        let embedding = conv(&self.level2_conv, self.level2.forward(x.clone()).permute([0, 3, 1, 2]));
+        let to_image =
+            |conv: &TokenConv, x: Tensor<4>| in_type(conv.forward(x, None), DType::F32).permute([0, 3, 1, 2]);
+        let embedding = to_image(&self.level2_conv, self.level2.forward(x.clone()));
         let tokens = x.flatten::<3>(1, 2);
-        let level1 = conv(&self.level1_conv, unnest(self.level1.forward(tokens.clone(), None)));
+        let level1 = to_image(&self.level1_conv, unnest(self.level1.forward(tokens.clone(), None)));
         let split = self.level0_split.forward(tokens, Some(Activation::Gelu));
-        let level0 = conv(&self.level0_conv, unnest_twice(self.level0.forward(split, None)));
+        let level0 = to_image(&self.level0_conv, unnest_twice(self.level0.forward(split, None)));
         ImageFeatures { embedding, high_res: Some([level0, level1]) }
     }
 }

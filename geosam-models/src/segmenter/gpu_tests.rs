@@ -6,6 +6,8 @@
 use geosam_core::{LowResLogits, MaskPrompt, Precision, Prediction, conformance};
 
 use super::*;
+use crate::golden::{input, relative_error};
+use crate::kernels::{self, Position, QkvOrder, WindowAttention, in_type};
 use crate::{DeviceChoice, TinyVitConfig};
 
 /// Of features and of the decoder's logits in f32, ‖Δ‖ / ‖reference‖. Measured with llvmpipe: features 6.1e-7 to 1.2e-6, logits
@@ -16,6 +18,8 @@ const IOU: f64 = 0.99;
 /// Of features in f16, and in f32 where that may be multiplied in TF32, which has the digits of f16. Measured with llvmpipe, in
 /// f16: 6.3e-4 (`sam3`) to 2.4e-3 (`mobile`).
 const HALF: f64 = 5e-3;
+/// Of attention in bf16, which has three bits less.
+const BRAIN: f64 = 4e-2;
 
 fn device() -> DeviceChoice {
     std::env::var("GEOSAM_TEST_DEVICE").unwrap_or("wgpu:0".to_string()).parse().unwrap()
@@ -147,6 +151,55 @@ fn gpu_features_in_half_precision_are_close() {
         let error = features_error(&found, &expected);
         println!("{family} in f16: features {error:.1e}");
         assert!(error > 0.0 && error < HALF, "{family}: {error}");
+    }
+}
+
+/// Of the published models, of which the small ones above have no window that is long enough for a kernel without logits.
+#[test]
+#[ignore = "needs a GPU or a software Vulkan driver, with half precision"]
+fn gpu_attention_of_published_sizes_is_that_of_the_cpu() {
+    let relative = |window: usize, depth: usize| {
+        let [rows, columns] = ["rows", "columns"].map(|name| input(name, [2 * window - 1, depth], 0.5));
+        Position::Relative { rows, columns }
+    };
+    let rotary = |window: usize, depth: usize| {
+        let angles = input::<2>("angles", [window * window, depth / 2], 3.0);
+        Position::Rotary { cos: angles.clone().cos(), sin: angles.sin() }
+    };
+    let cases = [
+        ("SAM's windows", [20, 28], 14, [2, 64], relative(14, 64), 1),
+        ("SAM's whole image", [64, 64], 64, [1, 80], relative(64, 80), 1),
+        ("SAM 2's windows", [32, 32], 8, [2, 56], Position::Unknown, 1),
+        ("SAM 2's pooled windows", [32, 32], 16, [2, 96], Position::Unknown, 2),
+        ("SAM 2's whole image", [64, 64], 64, [1, 72], Position::Unknown, 1),
+        ("SAM 3's windows", [48, 24], 24, [2, 64], rotary(24, 64), 1),
+        ("SAM 3's whole image", [72, 72], 72, [1, 64], rotary(72, 64), 1),
+    ];
+    let [cpu, gpu] = [DeviceChoice::Cpu, device()].map(|choice| choice.open().unwrap().device);
+    let of_type = [(Precision::F32, tolerance()), (Precision::F16, HALF), (Precision::Bf16, BRAIN)];
+    for (name, [height, width], window, [heads, depth], position, pool) in cases {
+        let attention = WindowAttention { heads, window, order: QkvOrder::PartMajor, pool, precision: Precision::F32 };
+        let fused = 3 * heads * depth;
+        let there = |x: Tensor<2>| x.to_device(&gpu);
+        let position_there = match position.clone() {
+            Position::Relative { rows, columns } => Position::Relative { rows: there(rows), columns: there(columns) },
+            Position::Rotary { cos, sin } => Position::Rotary { cos: there(cos), sin: there(sin) },
+            other => other,
+        };
+        for (precision, bound) in of_type.into_iter().filter(|(precision, _)| gpu.supports_dtype(dtype(*precision))) {
+            let qkv = in_type(input::<4>("qkv", [1, height, width, fused], 3.0).to_device(&gpu), dtype(precision));
+            let filling = in_type(input::<1>("filling", [fused], 1.0).to_device(&gpu), dtype(precision));
+            // The same values, as far as the type holds them.
+            let here = (in_type(qkv.clone(), DType::F32), in_type(filling.clone(), DType::F32));
+            let here = (here.0.to_device(&cpu), here.1.to_device(&cpu));
+            let expected = kernels::window_attention(here.0, here.1, position.clone(), attention);
+            let found = kernels::window_attention(qkv, filling, position_there.clone(), attention);
+            assert_eq!((found.dtype(), found.dims()), (dtype(precision), expected.dims()));
+            let expected = expected.into_data().try_into_vec::<f32>().unwrap();
+            let error = relative_error(in_type(found, DType::F32), &expected);
+            println!("{name}, {precision}: {error:.1e}");
+            assert!(error < bound, "{name}, {precision}: {error}");
+        }
     }
 }
 

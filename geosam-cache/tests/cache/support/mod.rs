@@ -20,6 +20,7 @@ pub(crate) struct FakeRaster {
     pub(crate) grid: GeoGrid,
     pub(crate) source_path: String,
     pub(crate) no_data_before: i64,
+    pub(crate) resampling: Option<&'static str>,
     /// The read with this number fails.
     pub(crate) fail_at: Option<usize>,
     pub(crate) reads: AtomicUsize,
@@ -35,6 +36,7 @@ impl FakeRaster {
             grid: GeoGrid::new(transform, Shape::new(height, width), "EPSG:32618".into()).unwrap(),
             source_path: "harbour.tif".to_string(),
             no_data_before: 0,
+            resampling: None,
             fail_at: None,
             reads: AtomicUsize::new(0),
             ranges: AtomicUsize::new(0),
@@ -53,6 +55,10 @@ impl ChipSource for FakeRaster {
 
     fn bands(&self) -> &[usize] {
         &[1]
+    }
+
+    fn resampling(&self) -> Option<&str> {
+        self.resampling
     }
 
     fn read(&self, window: Window) -> Result<RasterSample> {
