@@ -151,9 +151,10 @@ impl PositionEmbeddingRandom {
     fn forward(&self, positions: Tensor<3>) -> Tensor<3> {
         assert_shape!(positions, [_, _, 2]);
         // Not as a product of matrices, of which some GPUs keep the digits of f16: angles go to many times a turn.
+        let positions = positions * 2.0 - 1.0;
         let along = |axis: usize| {
             let frequencies = self.positional_encoding_gaussian_matrix.val().narrow(0, axis, 1).unsqueeze::<3>();
-            (positions.clone().narrow(2, axis, 1) * 2.0 - 1.0) * frequencies
+            positions.clone().narrow(2, axis, 1) * frequencies
         };
         let angles = (along(0) + along(1)) * TAU;
         Tensor::cat(vec![angles.clone().sin(), angles.cos()], 2)
