@@ -27,8 +27,8 @@ pub struct FeatureCacheConfig {
     /// Which values become 0 and 255. Settled once, from the extent, as [`ValueRangeChoice::for_preprocess`] has it.
     pub value_range: ValueRangeChoice,
     /// Most bytes of chips that are between raster and disk at once. By default
-    /// [`FeatureCacheConfig::DEFAULT_MAX_MEMORY`], or, where the model asks for several chips at a time, three times what is
-    /// encoded, up to [`FeatureCacheConfig::MOST_DEFAULT_MEMORY`].
+    /// [`FeatureCacheConfig::DEFAULT_MAX_MEMORY`], or, where the model leaves the processor free ([`Segmenter::leaves_cpu_free`]),
+    /// three times what is encoded, up to [`FeatureCacheConfig::MOST_DEFAULT_MEMORY`].
     ///
     /// A chip counts with its image, three bytes a pixel, and its features ([`ModelType::feature_bytes`]) from its reading
     /// until it is on disk: 7 MiB with SAM, 19 MiB with SAM 2, 23.2 MiB with SAM 3. However many chips the raster has, no
@@ -44,12 +44,11 @@ pub struct FeatureCacheConfig {
     /// hold so many. By default as many as the model asks for ([`Segmenter::batch`]: 1 on a CPU), as long as what is being
     /// encoded is within a third of `max_memory`, so that others are read and written meanwhile.
     pub batch_size: Option<usize>,
-    /// Threads that encode, a batch each. By default one if the model asks for one chip at a time, else two: while the
-    /// features of a batch are copied from the device, it computes the next.
+    /// Threads that encode, a batch each. By default one, or two where the model leaves the processor free: while the features
+    /// of a batch are copied from the device, it computes the next.
     pub encoders: Option<usize>,
     /// Threads that read, each with a handle of its own on the raster: what neighbouring chips share, each decodes or warps
-    /// again. By default one if the model asks for one chip at a time, as it does where it needs every core itself; else a
-    /// quarter of the cores, at most 8.
+    /// again. By default one, or a quarter of the cores, at most 8, where the model leaves them free.
     pub readers: Option<usize>,
     /// Threads that write: while one waits for the disk, another puts the next file together. By default two, or as many as
     /// read if these are more.

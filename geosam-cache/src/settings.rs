@@ -20,8 +20,8 @@ pub struct FolderSettings {
     pub grid: GeoGrid,
     /// Bands read, 1-based.
     pub bands: Vec<usize>,
-    /// Kernel with which the raster was warped, if it was and the folder says so.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
+    /// Kernel with which the raster was warped, if it was.
+    #[serde(default)]
     pub resampling: Option<String>,
     /// Which values became 0 and 255.
     pub value_range: ValueRange,
@@ -52,8 +52,7 @@ pub struct FolderSettings {
 impl FolderSettings {
     /// The first setting in which `other` differs: its name, this value and the other.
     ///
-    /// Name and place of the checkpoint do not count where the hash of what features depend on is known, nor the kernel of a
-    /// warp where one of the two does not say.
+    /// Name and place of the checkpoint do not count where the hash of what features depend on is known.
     #[must_use]
     pub fn difference(&self, other: &Self) -> Option<(String, String, String)> {
         let (Ok(Value::Object(own)), Ok(Value::Object(others))) =
@@ -62,17 +61,12 @@ impl FolderSettings {
             return None;
         };
         let by_hash = self.fingerprint.is_some() && other.fingerprint.is_some();
-        let kernels = self.resampling.is_some() && other.resampling.is_some();
-        let not_counted = [
-            ("value_range_choice", true),
-            ("model_id", by_hash),
-            ("origin_checkpoint", by_hash),
-            ("resampling", !kernels),
-        ];
+        let not_counted: &[&str] =
+            if by_hash { &["value_range_choice", "model_id", "origin_checkpoint"] } else { &["value_range_choice"] };
         // The rest often follows from the raster.
         let names = RASTER.into_iter().chain(own.keys().map(String::as_str).filter(|name| !RASTER.contains(name)));
         names
-            .filter(|name| !not_counted.contains(&(name, true)))
+            .filter(|name| !not_counted.contains(name))
             .find(|name| others.get(*name) != own.get(*name))
             .map(|name| (name.to_string(), shown(own.get(name)), shown(others.get(name))))
     }

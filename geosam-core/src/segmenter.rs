@@ -153,9 +153,9 @@ pub trait Segmenter: Send + Sync + std::fmt::Debug {
     /// its device has the memory. After [`Error::TooLarge`] callers give it half as many.
     fn batch(&self) -> usize;
 
-    /// Whether the processor is free while it encodes, as it is where a GPU does the work: other chips are then read, written
-    /// and brought to the model's size by several threads meanwhile, and another batch follows at once. Default: a model that
-    /// takes batches.
+    /// Whether the processor is free while it encodes, as it is where a GPU does the work: other chips are then read and
+    /// written by several threads meanwhile, and two batches are under way. Default: a model that takes batches. A segmenter
+    /// that wraps another passes this on, like [`Segmenter::batch`].
     fn leaves_cpu_free(&self) -> bool {
         self.batch() > 1
     }

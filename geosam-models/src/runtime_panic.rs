@@ -3,10 +3,11 @@
 use std::any::Any;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 use geosam_core::{Error, Result};
 
 use crate::device::OpenDevice;
+use crate::kernels::in_type;
 
 /// The text of a panic.
 pub(crate) fn message_of(panic: &(dyn Any + Send)) -> String {
@@ -36,6 +37,16 @@ const IN_F32: &str = "the models answer in f32";
 
 fn data_of<const D: usize>(tensor: Tensor<D>) -> TensorData {
     tensor.try_into_data().unwrap_or_else(|error| resume_unwind(Box::new(format!("{error:?}"))))
+}
+
+/// The first value of a tensor, for [`check_made`].
+pub(crate) fn first_value<const D: usize>(tensor: &Tensor<D>) -> Tensor<1> {
+    in_type(tensor.clone().slice([(); D].map(|()| 0..1)).reshape([1]), DType::F32)
+}
+
+/// Has a GPU report what went wrong while it made tensors that stay in its memory: it does when something of them is read.
+pub(crate) fn check_made(first_values: Vec<Tensor<1>>) {
+    read(Tensor::cat(first_values, 0));
 }
 
 /// Runs `work`, called `what`, whose operators are those of the GPU. Operators have no way to fail but to panic, and what a

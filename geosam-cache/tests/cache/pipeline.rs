@@ -141,11 +141,7 @@ fn chips_on_their_way_never_exceed_the_bound() {
         assert_eq!(report.written, CHIPS);
         let most = watch.most.load(Ordering::SeqCst);
         assert!((1..=chips).contains(&most), "{most} chips at once, {chips} fit");
-        assert_eq!(
-            watch.most_reading.load(Ordering::SeqCst),
-            1,
-            "a model that takes one chip at a time has one reader"
-        );
+        assert_eq!(watch.most_reading.load(Ordering::SeqCst), 1, "a model that needs the processor has one reader");
     }
 }
 
@@ -261,6 +257,7 @@ fn chips_are_encoded_and_listed_in_the_order_of_the_windows() {
 #[derive(Debug)]
 struct Together {
     model: FakeModel,
+    batch: usize,
     inside: Mutex<[usize; 2]>,
     changed: Condvar,
 }
@@ -283,7 +280,11 @@ impl Segmenter for Together {
     }
 
     fn batch(&self) -> usize {
-        4
+        self.batch
+    }
+
+    fn leaves_cpu_free(&self) -> bool {
+        true
     }
 
     fn open(&self, features: &EncodedImageFeatures) -> Result<Box<dyn PromptSession>> {
@@ -312,10 +313,10 @@ impl Progress for Notes {
 }
 
 #[test]
-fn a_model_that_takes_several_chips_has_two_batches_under_way_and_the_folder_is_the_same() {
-    let build = |folder: &Path, encoders| {
+fn a_model_that_leaves_the_processor_free_has_two_batches_under_way_and_the_folder_is_the_same() {
+    let build = |folder: &Path, batch, encoders| {
         let (inside, changed) = Default::default();
-        let model = Arc::new(Together { model: FakeModel::new(), inside, changed });
+        let model = Arc::new(Together { model: FakeModel::new(), batch, inside, changed });
         let raster = Watch::new(folder, 0, 0);
         let config = FeatureCacheConfig {
             chip: Some(CHIP),
@@ -335,15 +336,19 @@ fn a_model_that_takes_several_chips_has_two_batches_under_way_and_the_folder_is_
         let most = model.inside.lock().unwrap()[1];
         (most, FeatureFolder::open(folder).unwrap())
     };
-    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
-    let (most, two) = build(folders[0].path(), None);
+    let folders = [tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap()];
+    let (most, two) = build(folders[0].path(), 4, None);
     assert_eq!(most, 2);
-    let (most, three) = build(folders[1].path(), Some(3));
+    let (most, three) = build(folders[1].path(), 4, Some(3));
     assert!((2..=3).contains(&most), "{most}");
+    let (most, single) = build(folders[2].path(), 1, None);
+    assert_eq!(most, 2, "of a chip each");
     assert_eq!(two.chips().unwrap().len(), CHIPS);
-    assert_eq!(two.chips().unwrap(), three.chips().unwrap());
-    for chip in two.chips().unwrap() {
-        assert_eq!(two.get(&chip.chip_id).unwrap(), three.get(&chip.chip_id).unwrap());
+    for other in [three, single] {
+        assert_eq!(two.chips().unwrap(), other.chips().unwrap());
+        for chip in two.chips().unwrap() {
+            assert_eq!(two.get(&chip.chip_id).unwrap(), other.get(&chip.chip_id).unwrap());
+        }
     }
 }
 

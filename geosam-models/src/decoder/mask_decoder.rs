@@ -54,8 +54,8 @@ impl HighResTokens {
         Self { twice: nest(twice), four_times: nest_twice(four_times) }
     }
 
-    pub(crate) fn num_elements(&self) -> usize {
-        [&self.twice, &self.four_times].map(|x| x.shape().num_elements()).iter().sum()
+    pub(crate) fn tensors(&self) -> [&Tensor<3>; 2] {
+        [&self.twice, &self.four_times]
     }
 }
 

@@ -65,12 +65,11 @@ impl ImageTokens {
         Self { features, position, projected: None }
     }
 
-    /// Of this image alone: the positional code is the same for all.
-    pub(crate) fn num_elements(&self) -> usize {
-        let projected = self.projected.iter().flat_map(|ProjectedTokens { image, queries }| {
-            [&image.keys, &image.values, queries].map(|x| x.shape().num_elements())
-        });
-        self.features.shape().num_elements() + projected.sum::<usize>()
+    /// Those of this image alone: the positional code is the same for all.
+    pub(crate) fn tensors(&self) -> impl Iterator<Item = &Tensor<3>> {
+        let projected = self.projected.iter();
+        let projected = projected.flat_map(|ProjectedTokens { image, queries }| [&image.keys, &image.values, queries]);
+        std::iter::once(&self.features).chain(projected)
     }
 
     fn updated(&self, features: Tensor<3>) -> Self {

@@ -75,6 +75,13 @@ impl Affine {
         Self { weight: Weight::Plain(weight), bias }
     }
 
+    /// As it lies on a GPU.
+    #[cfg(test)]
+    pub(super) fn of_type(self, dtype: DType) -> Self {
+        let weight = self.weight.unpacked(&self.bias.device());
+        Self::new(in_type(weight, dtype), in_type(self.bias, dtype))
+    }
+
     /// Of whatever type, in the type of the weight, which is that of the output.
     pub(super) fn by_operators<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         let weight = self.weight.unpacked(&self.bias.device());

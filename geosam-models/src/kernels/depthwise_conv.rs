@@ -26,14 +26,13 @@ pub(crate) struct Depthwise {
 }
 
 impl Depthwise {
+    /// In the type of `x`, computed in f32: convolutions in f16 add up in f16.
     pub(super) fn by_operators(self, x: Tensor<4>) -> Tensor<4> {
         let [channels] = self.bias.dims();
         let options = ConvOptions::new([self.stride; 2], [1; 2], [1; 2], channels);
-        let dtype = self.weight.dtype();
-        // Convolutions in f16 add up in f16. Of the few products of each value none takes long.
-        let [x, weight] = [x.permute([0, 3, 1, 2]), self.weight].map(|x| in_type(x, DType::F32));
-        let y = module::conv2d(x, weight, Some(in_type(self.bias, DType::F32)), options);
-        in_type(y, dtype).permute([0, 2, 3, 1])
+        let dtype = x.dtype();
+        let x = in_type(x, DType::F32).permute([0, 3, 1, 2]);
+        in_type(module::conv2d(x, self.weight, Some(self.bias), options), dtype).permute([0, 2, 3, 1])
     }
 }
 

@@ -38,7 +38,7 @@ pub(crate) enum Layout {
     ChannelsLast,
 }
 
-/// activation(the convolution of `images`), channels last. The squares are gathered a few at a time and multiplied with
+/// activation(the convolution of `images`), channels last, in f32 whatever the type of the weight. The squares are gathered a few at a time and multiplied with
 /// the weight, while they are in the cache.
 ///
 /// # Shapes
@@ -153,7 +153,8 @@ fn by_convolution(
 /// f16 in f16.
 ///
 /// The image is cut in squares of stride × stride pixels, and so is what each token sees, filled up with zeros. Every square of
-/// the image is multiplied with every part of the kernel, at once; a token is the sum of its squares' products, in f32.
+/// the image is multiplied with every part of the kernel, at once, which gives numbers of the weight's type; a token is the sum
+/// of its squares' products in f32.
 fn by_products(
     images: Tensor<4>,
     layout: Layout,
@@ -184,7 +185,7 @@ fn by_products(
     let (squares, weight) = (squares.reshape([batch * rows * columns, square]), weight.reshape([several, square]));
     if parts == 1 {
         let tokens = Affine::new(weight, affine.bias).by_operators(squares);
-        return tokens.reshape([batch, down, across, outputs]);
+        return in_type(tokens, DType::F32).reshape([batch, down, across, outputs]);
     }
     let products = squares.matmul(weight.transpose()).reshape([batch, rows, columns, several]);
     let part = |index: usize| {
@@ -193,7 +194,7 @@ fn by_products(
         in_type(products.clone().slice(seen), DType::F32)
     };
     let bias = in_type(affine.bias, DType::F32).reshape([1, 1, 1, outputs]);
-    in_type((0..parts * parts).fold(bias, |sum, index| sum + part(index)), dtype)
+    (0..parts * parts).fold(bias, |sum, index| sum + part(index))
 }
 
 /// `x` from row and column `offset` on within zeros, cut off where it reaches over their edge.
@@ -240,7 +241,7 @@ mod tests {
     #[test]
     fn agrees_with_burn() {
         for (kernel, stride, padding) in [(4, 4, 0), (7, 4, 3), (3, 2, 1), (3, 1, 1)] {
-            for [height, width] in [[16, 24], [256, 260]] {
+            for [height, width] in [[16, 24], [256, 260], [17, 30]] {
                 let affine = || Affine::new(input("weight", [10, 3 * kernel * kernel], 0.3), input("bias", [10], 1.0));
                 let geometry = Patches { kernel, stride, padding };
                 compare(&input("images", [2, 3, height, width], 1.0), Layout::ChannelsFirst, affine, geometry);
@@ -256,4 +257,26 @@ mod tests {
         let geometry = Patches { kernel: 3, stride: 1, padding: 1 };
         compare(&input("images", [2, 31, 40, 100], 1.0), Layout::ChannelsLast, affine, geometry);
     }
+
+    /// As on a GPU: weights in half precision, images in any.
+    #[test]
+    fn products_in_half_precision_are_close_and_answered_in_f32() {
+        for (dtype, tolerance) in HALF {
+            for (kernel, stride, padding) in [(4, 4, 0), (7, 4, 3), (3, 1, 1)] {
+                let affine = || Affine::new(input("weight", [10, 3 * kernel * kernel], 0.3), input("bias", [10], 1.0));
+                let geometry = Patches { kernel, stride, padding };
+                let images = input("images", [2, 3, 16, 24], 1.0);
+                let expected = by_convolution(images.clone(), Layout::ChannelsFirst, affine(), geometry);
+                let expected = expected.into_data().try_into_vec::<f32>().expect("computed in f32");
+                for images in [images.clone(), in_type(images, dtype)] {
+                    let found = by_products(images, Layout::ChannelsFirst, affine().of_type(dtype), geometry);
+                    let error = relative_error(found, &expected);
+                    assert!(error > 0.0 && error < tolerance, "{dtype:?} {geometry:?}: {error}");
+                }
+            }
+        }
+    }
+
+    /// Measured: at most 3.3e-4 and 2.7e-3.
+    const HALF: [(DType, f64); 2] = [(DType::F16, 1e-3), (DType::BF16, 1e-2)];
 }

@@ -1,10 +1,10 @@
 //! Images as tokens.
 
 use burn::module::Module;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 
 use super::{Linear, assert_shape};
-use crate::kernels::{self, Layout, Patches, in_type};
+use crate::kernels::{self, Layout, Patches};
 use crate::profile;
 use crate::weights::Weights;
 
@@ -33,7 +33,7 @@ impl PatchEmbed {
 
     /// # Shapes
     /// - images: `[batch, 3, height, width]`
-    /// - output: `[batch, height / stride, width / stride, channels]`, in f32
+    /// - output: `[batch, height / stride, width / stride, channels]`
     pub(crate) fn forward(&self, images: Tensor<4>) -> Tensor<4> {
         let [_, _, height, width] = images.dims();
         let Patches { kernel, stride, .. } = self.patches;
@@ -44,6 +44,6 @@ impl PatchEmbed {
             (format!("patches {kernel}×{kernel} → {outputs}"), 2.0 * (tokens * seen * outputs) as f64)
         };
         let run = || kernels::patches(images, Layout::ChannelsFirst, self.proj.fused(), self.patches, None);
-        in_type(profile::operator(describe, run), DType::F32)
+        profile::operator(describe, run)
     }
 }

@@ -66,7 +66,9 @@ fn a_device_that_normalises_by_itself_makes_the_same() {
             }
             let all = prepare_all(&images, SIZE, mode, normalization, &device, DType::F32);
             assert_eq!(all.dims(), [images.len(), 3, SIZE, SIZE]);
-            all.into_data().assert_eq(&Tensor::cat(there, 0).into_data(), true);
+            all.clone().into_data().assert_eq(&Tensor::cat(there, 0).into_data(), true);
+            let half = prepare_all(&images, SIZE, mode, normalization, &device, DType::F16);
+            half.into_data().assert_eq(&all.cast(DType::F16).into_data(), true);
         }
     }
 }

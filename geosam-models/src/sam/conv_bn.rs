@@ -1,16 +1,16 @@
 //! Convolutions followed by batch normalisation, folded into one when loaded.
 
 use burn::module::{Module, Param};
-use burn::tensor::{DType, Device, Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 
-use crate::kernels::{self, Depthwise, in_type};
+use crate::kernels::{self, Depthwise};
 use crate::nn::{Conv2dConfig, Linear, assert_shape};
 use crate::profile;
 use crate::weights::{Weights, parameter};
 
 const EPSILON: f32 = 1e-5;
 
-/// Weight and bias of the convolution `c` with the statistics of the batch norm `bn` folded in, [placed](Weights::placed).
+/// Weight and bias of the convolution `c` with the statistics of the batch norm `bn` folded in.
 pub(super) fn load_conv_bn(weights: &Weights<'_>, config: Conv2dConfig) -> (Tensor<4>, Tensor<1>) {
     let [_, outputs] = config.channels;
     let shape = config.weight_shape();
@@ -23,20 +23,21 @@ pub(super) fn load_conv_bn(weights: &Weights<'_>, config: Conv2dConfig) -> (Tens
         kernel.iter_mut().for_each(|w| *w *= scale);
     }
     let bias: Vec<f32> = beta.iter().zip(&mean).zip(&scale).map(|((b, m), s)| b - m * s).collect();
-    let options = (&Device::flex(), DType::F32);
+    let options = (weights.device(), DType::F32);
     (
-        weights.placed(Tensor::from_data(TensorData::new(weight, shape), options)),
-        weights.placed(Tensor::from_data(TensorData::new(bias, [outputs]), options)),
+        Tensor::from_data(TensorData::new(weight, shape), options),
+        Tensor::from_data(TensorData::new(bias, [outputs]), options),
     )
 }
 
 /// A 1×1 convolution, which on channels-last images is a linear layer.
 fn load_pointwise(weights: &Weights<'_>, inputs: usize, outputs: usize) -> Linear {
-    let (weight, bias) = load_conv_bn(weights, Conv2dConfig::new([inputs, outputs], 1));
-    Linear::new(weight.reshape([outputs, inputs]), bias)
+    let (weight, bias) = load_conv_bn(&weights.on_host(), Conv2dConfig::new([inputs, outputs], 1));
+    Linear::new(weight.reshape([outputs, inputs]), bias).placed(weights)
 }
 
-/// A depthwise 3×3 convolution of channels-last images, padded with one pixel of zeros.
+/// A depthwise 3×3 convolution of channels-last images, padded with one pixel of zeros; in f32 whatever the precision of
+/// products, as it is none.
 #[derive(Module, Debug)]
 pub(super) struct DepthwiseConv {
     /// `[channels, 1, 3, 3]`
@@ -54,14 +55,14 @@ impl DepthwiseConv {
 
     /// # Shapes
     /// - x: `[batch, height, width, channels]`
-    /// - output: `[batch, ⌈height / stride⌉, ⌈width / stride⌉, channels]`, in f32
+    /// - output: `[batch, ⌈height / stride⌉, ⌈width / stride⌉, channels]`
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [batch, height, width, channels] = x.dims();
         let describe = || {
             let pixels = batch * height.div_ceil(self.stride) * width.div_ceil(self.stride);
             (format!("depthwise conv 3×3 {channels}"), 2.0 * (pixels * channels * 9) as f64)
         };
-        in_type(profile::operator(describe, || kernels::depthwise_conv3x3(x, self.fused(), None)), DType::F32)
+        profile::operator(describe, || kernels::depthwise_conv3x3(x, self.fused(), None))
     }
 
     /// For a kernel that does more than this layer.

@@ -8,7 +8,7 @@ use burn::tensor::{DType, Tensor, TensorData};
 use super::config::TinyVitConfig;
 use super::conv_bn::{DepthwiseConv, InvertedBottleneck, load_conv_bn};
 use super::neck::Neck;
-use crate::kernels::{self, Layout, Position, QkvOrder, WindowAttention, in_type};
+use crate::kernels::{self, Layout, Position, QkvOrder, WindowAttention};
 use crate::nn::{self, Activation, Conv2dConfig, LayerNorm, Linear, TokenConv};
 use crate::weights::{Weights, parameter};
 
@@ -64,8 +64,8 @@ impl PatchEmbed {
     fn load(weights: &Weights<'_>, width: usize) -> Self {
         let conv = |index: usize, layout, channels| {
             let config = Conv2dConfig::new(channels, 3);
-            let (weight, bias) = load_conv_bn(&weights.scope(format_args!("seq.{index}")), config);
-            TokenConv::new(layout, weight, bias, 2)
+            let (weight, bias) = load_conv_bn(&weights.on_host().scope(format_args!("seq.{index}")), config);
+            TokenConv::new(layout, weight, bias, 2).placed(weights)
         };
         Self {
             conv1: conv(0, Layout::ChannelsFirst, [3, width / 2]),
@@ -75,9 +75,9 @@ impl PatchEmbed {
 
     /// # Shapes
     /// - images: `[batch, 3, size, size]`
-    /// - output: `[batch, size / 4, size / 4, channels]`, in f32
+    /// - output: `[batch, size / 4, size / 4, channels]`
     fn forward(&self, images: Tensor<4>) -> Tensor<4> {
-        in_type(self.conv2.forward(self.conv1.forward(images, Some(Activation::Gelu)), None), DType::F32)
+        self.conv2.forward(self.conv1.forward(images, Some(Activation::Gelu)), None)
     }
 }
 

@@ -4,11 +4,11 @@
 //! `no_mem_embed` are applied in `sam3/model/sam3_image_processor.py`.
 
 use burn::module::Module;
-use burn::tensor::{DType, Tensor};
+use burn::tensor::Tensor;
 
 use super::config::PerceptionEncoderConfig;
 use crate::image_features::ImageFeatures;
-use crate::kernels::{Layout, in_type};
+use crate::kernels::Layout;
 use crate::nn::{Activation, Linear, PixelSplit, TokenConv, unnest, unnest_twice};
 use crate::weights::Weights;
 
@@ -66,8 +66,7 @@ impl Neck {
     /// # Shapes
     /// - x: `[batch, grid, grid, width]`
     pub(super) fn forward(&self, x: Tensor<4>) -> ImageFeatures {
-        let to_image =
-            |conv: &TokenConv, x: Tensor<4>| in_type(conv.forward(x, None), DType::F32).permute([0, 3, 1, 2]);
+        let to_image = |conv: &TokenConv, x: Tensor<4>| conv.forward(x, None).permute([0, 3, 1, 2]);
         let embedding = to_image(&self.level2_conv, self.level2.forward(x.clone()));
         let tokens = x.flatten::<3>(1, 2);
         let level1 = to_image(&self.level1_conv, unnest(self.level1.forward(tokens.clone(), None)));

@@ -5,10 +5,8 @@ mod image_encoder;
 mod network;
 mod session;
 
-use std::panic::resume_unwind;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 
 use burn::tensor::{DType, Tensor, TensorData};
 use geosam_core::{
@@ -21,6 +19,7 @@ use self::image_encoder::ImageEncoder;
 pub(crate) use self::network::{Network, shapes_features};
 #[cfg(feature = "train")]
 pub(crate) use self::session::NetworkPrompt;
+use self::session::PROMPTS;
 pub(crate) use self::session::{PromptDecoder, SamSession};
 use crate::checkpoint::RandomWeights;
 use crate::device::{OpenDevice, dtype, is_cpu};
@@ -116,7 +115,7 @@ impl Sam {
             None => load()?,
             Some(gpu) => on_gpu(gpu, "loading the model", || {
                 let loaded = load()?;
-                device.device.sync().unwrap_or_else(|error| resume_unwind(Box::new(format!("{error:?}"))));
+                loaded.check_made();
                 Ok(loaded)
             })?,
         };
@@ -162,7 +161,7 @@ impl Sam {
         let bbox = Some(PixelBox { left: 0.0, top: 0.0, right: centre, bottom: centre });
         let session = self.open_image(&image)?;
         for prompt in [click, PixelPrompt { bbox, ..PixelPrompt::default() }] {
-            for count in [1, self.decoder.prompts.load(Ordering::SeqCst)] {
+            for count in [1, PROMPTS] {
                 session.predict(&vec![prompt.clone(); count], PredictOptions::default())?;
             }
         }
@@ -185,7 +184,7 @@ impl Sam {
                 preprocess::prepare(image, image_size, preprocess, normalization, device)
             }
             images => {
-                let dtype = dtype(precision);
+                let dtype = if self.decoder.gpu.is_some() { dtype(precision) } else { DType::F32 };
                 preprocess::prepare_all(images, image_size, preprocess, normalization, device, dtype)
             }
         };

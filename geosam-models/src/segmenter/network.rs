@@ -1,13 +1,14 @@
 //! The layers of a model, whichever its family.
 
-use std::sync::atomic::AtomicUsize;
-
+use burn::module::{Module, ModuleVisitor, Param};
+use burn::tensor::Tensor;
 use geosam_core::{ModelType, Precision};
 
 use super::config::SamConfig;
 use super::image_encoder::ImageEncoder;
-use super::session::{PROMPTS, PromptDecoder};
+use super::session::PromptDecoder;
 use crate::decoder::{Generation, MaskDecoder, PromptEncoder, TwoWayTransformerConfig};
+use crate::runtime_panic::{check_made, first_value};
 use crate::weights::Weights;
 
 /// Image encoder, prompt encoder and mask decoder.
@@ -27,6 +28,24 @@ impl Network {
     }
 }
 
+impl Network {
+    /// Has a GPU report weights that it had no room for.
+    pub(crate) fn check_made(&self) {
+        struct FirstValues(Vec<Tensor<1>>);
+        impl ModuleVisitor for FirstValues {
+            fn visit_float<const D: usize>(&mut self, weight: &Param<Tensor<D>>) {
+                self.0.push(first_value(&weight.val()));
+            }
+        }
+        let PromptDecoder { prompt_encoder, mask_decoder, image_pe, .. } = &self.decoder;
+        let mut first_values = FirstValues(vec![first_value(image_pe)]);
+        self.image_encoder.visit(&mut first_values);
+        prompt_encoder.visit(&mut first_values);
+        mask_decoder.visit(&mut first_values);
+        check_made(first_values.0);
+    }
+}
+
 impl PromptDecoder {
     /// As [`Network::load`].
     pub(crate) fn load(weights: &Weights<'_>, config: &SamConfig) -> Self {
@@ -40,15 +59,7 @@ impl PromptDecoder {
         let transformer = TwoWayTransformerConfig::published(width, names.mlp_layers);
         let mask_decoder = MaskDecoder::load(&weights.scope(names.mask_decoder), transformer, generation);
         let image_pe = prompt_encoder.dense_pe(image_size / model_type.patch_size());
-        Self {
-            prompt_encoder,
-            mask_decoder,
-            generation,
-            image_pe,
-            image_size,
-            gpu: None,
-            prompts: AtomicUsize::new(PROMPTS),
-        }
+        Self { prompt_encoder, mask_decoder, generation, image_pe, image_size, gpu: None }
     }
 }
 

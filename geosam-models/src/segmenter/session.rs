@@ -16,7 +16,7 @@ use crate::image_features::ImageFeatures;
 use crate::postprocess::{masks_at_source, stability_at_source};
 use crate::preprocess::{Letterbox, mask_input};
 use crate::profile;
-use crate::runtime_panic::{on_gpu, read_parts};
+use crate::runtime_panic::{check_made, first_value, on_gpu, read_parts};
 
 /// What answers prompts once an image is encoded; shared by all sessions of a model.
 #[derive(Debug)]
@@ -30,8 +30,6 @@ pub(crate) struct PromptDecoder {
     pub(crate) image_size: usize,
     /// The GPU it is on.
     pub(crate) gpu: Option<OpenDevice>,
-    /// Prompts that a GPU answers at once: [`PROMPTS`], or what was left of them when its memory ran out.
-    pub(crate) prompts: AtomicUsize,
 }
 
 /// Prompts that a GPU answers at once, at most: they occupy any, and masks of more would be memory for nothing.
@@ -49,6 +47,8 @@ pub(crate) struct SamSession {
     /// The features with what stands for "no mask", as most prompts see them.
     without_mask: ImageTokens,
     high_res: Option<HighResTokens>,
+    /// Prompts that a GPU answers at once: [`PROMPTS`], or what was left of them when its memory ran out.
+    prompts: AtomicUsize,
 }
 
 /// A prompt as the network takes it.
@@ -67,7 +67,19 @@ impl SamSession {
         let without_mask = decoder.mask_decoder.project(ImageTokens::new(seen, decoder.image_pe.clone()));
         let high_res = features.high_res.map(HighResTokens::new);
         let letterbox = Letterbox::new(source, decoder.image_size);
-        Self { decoder, letterbox, side: MASK_UPSCALING * grid, embedding, without_mask, high_res }
+        let prompts = AtomicUsize::new(PROMPTS);
+        let session =
+            Self { decoder, letterbox, side: MASK_UPSCALING * grid, embedding, without_mask, high_res, prompts };
+        if session.decoder.gpu.is_some() {
+            check_made(session.tensors().into_iter().map(first_value).collect());
+        }
+        session
+    }
+
+    /// What it holds.
+    fn tensors(&self) -> Vec<&Tensor<3>> {
+        let high_res = self.high_res.iter().flat_map(HighResTokens::tensors);
+        std::iter::once(&self.embedding).chain(self.without_mask.tensors()).chain(high_res).collect()
     }
 
     /// Answers prompts of as many tokens as each other, with masks or without, as one batch.
@@ -136,7 +148,7 @@ impl SamSession {
                 let together: Vec<_> = batch.iter().map(|&index| &prompts[index]).collect();
                 on_gpu(gpu, "answering prompts", || self.answer(&together, options))
             };
-            let answered = in_batches(alike, &self.decoder.prompts, answer, |_, _| {})?;
+            let answered = in_batches(alike, &self.prompts, answer, |_, _| {})?;
             answers.extend(alike.iter().copied().zip(answered));
         }
         answers.sort_by_key(|(index, _)| *index);
@@ -203,8 +215,7 @@ impl SamSession {
 
 impl PromptSession for SamSession {
     fn size_in_bytes(&self) -> usize {
-        let high_res = self.high_res.as_ref().map_or(0, HighResTokens::num_elements);
-        let values = self.embedding.shape().num_elements() + self.without_mask.num_elements() + high_res;
+        let values: usize = self.tensors().iter().map(|tensor| tensor.shape().num_elements()).sum();
         values * size_of::<f32>()
     }
 

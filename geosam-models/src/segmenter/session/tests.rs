@@ -15,22 +15,15 @@ const GRID: usize = 8;
 const SIZE: usize = 128;
 
 /// The decoder and features of `make_sam2_goldens.py`.
-fn session_on(gpu: Option<OpenDevice>, prompts: usize) -> SamSession {
+fn session_on(gpu: Option<OpenDevice>) -> SamSession {
     let prompt_encoder = load_seeded("sam_prompt_encoder", |weights| PromptEncoder::load(weights, WIDTH, SIZE));
     let mask_decoder = load_seeded("sam_mask_decoder", |weights| {
         let transformer = TwoWayTransformerConfig::published(WIDTH, ["layers.0", "layers.1"]);
         MaskDecoder::load(weights, transformer, Generation::Sam2)
     });
     let image_pe = prompt_encoder.dense_pe(GRID);
-    let decoder = PromptDecoder {
-        prompt_encoder,
-        mask_decoder,
-        generation: Generation::Sam2,
-        image_pe,
-        image_size: SIZE,
-        gpu,
-        prompts: AtomicUsize::new(prompts),
-    };
+    let decoder =
+        PromptDecoder { prompt_encoder, mask_decoder, generation: Generation::Sam2, image_pe, image_size: SIZE, gpu };
     let features = ImageFeatures {
         embedding: input("features", [1, WIDTH, GRID, GRID], 8.0),
         high_res: Some([
@@ -42,7 +35,7 @@ fn session_on(gpu: Option<OpenDevice>, prompts: usize) -> SamSession {
 }
 
 fn session() -> SamSession {
-    session_on(None, 1)
+    session_on(None)
 }
 
 /// The cases of `make_sam2_goldens.py`, as they are asked.
@@ -101,7 +94,7 @@ fn answers_agree_with_sam2() {
 fn prompts_that_are_answered_together_are_answered_as_alone() {
     let device =
         OpenDevice { device: burn::tensor::Device::flex(), name: "cuda:0".to_string(), passed_over: Vec::new() };
-    let together = session_on(Some(device), 3);
+    let together = SamSession { prompts: AtomicUsize::new(3), ..session_on(Some(device)) };
     let alone = session();
     let prompts: Vec<_> = [cases(), cases()].concat().into_iter().map(|(_, prompt)| prompt).collect();
     for multimask in [false, true] {
