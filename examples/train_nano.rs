@@ -156,6 +156,9 @@ fn run(settings: &Settings) -> Result<()> {
             plot(settings)?;
         }
     }
+    // Also of a run that had nothing left to learn.
+    trainer.write_weights(&out.join("geosam_nano.safetensors"))?;
+    plot(settings)?;
     println!("wrote {}", out.join("geosam_nano.safetensors").display());
     Ok(())
 }

@@ -44,6 +44,8 @@ const COLORS: [Rgb888; 6] = [
 ];
 const TEXT: MonoTextStyle<'_, Rgb888> = MonoTextStyle::new(&FONT_8X13, Rgb888::BLACK);
 const TICKS: i32 = 5;
+/// From one name to the next.
+const LINE: i32 = 15;
 
 /// Writes panels beside each other as a PNG. All have the same horizontal axis, `steps` long.
 pub(crate) fn write_panels(path: &Path, panels: &[Panel], steps: f64) -> Result<()> {
@@ -79,9 +81,14 @@ fn draw(picture: &mut Picture, panel: &Panel, left: i32, steps: f64) -> std::res
         let points: Vec<_> = curve.points.iter().copied().map(place).collect();
         Polyline::new(&points).into_styled(PrimitiveStyle::with_stroke(color, 2)).draw(picture)?;
     }
+    // The names stand on the right, where the curves have left room.
+    let ends = panel.curves.iter().filter_map(|curve| curve.points.last());
+    let below = ends.clone().map(|[_, y]| y - low).sum::<f64>() > 0.5 * (high - low) * ends.count() as f64;
+    let first = if below { PANEL[1] - MARGIN - LINE * panel.curves.len() as i32 } else { MARGIN + LINE };
     for (row, (curve, color)) in panel.curves.iter().zip(COLORS.into_iter().cycle()).enumerate() {
-        let at = Point::new(left + MARGIN + 12, MARGIN + 14 + 15 * row as i32);
-        Text::new(&curve.name, at, MonoTextStyle::new(&FONT_8X13, color)).draw(picture)?;
+        let at = Point::new(left + PANEL[0] - MARGIN - 12, first + LINE * row as i32);
+        let style = MonoTextStyle::new(&FONT_8X13, color);
+        Text::with_alignment(&curve.name, at, style, Alignment::Right).draw(picture)?;
     }
     Ok(())
 }
