@@ -131,8 +131,8 @@ impl<'a> Weights<'a> {
         self.layout
     }
 
-    /// The same tensors on the CPU, for layers that are folded into one: GPUs may multiply f32 with the digits of f16. What
-    /// comes out is then [placed](Weights::placed).
+    /// The same tensors on the CPU, for what is then [placed](Weights::placed): there layers are folded into one, as GPUs may
+    /// multiply f32 with the digits of f16.
     pub(crate) fn on_host(&self) -> Weights<'a> {
         let device = if is_cpu(&self.device) { self.device.clone() } else { Device::flex() };
         Weights { device, ..self.clone() }
@@ -151,11 +151,6 @@ impl<'a> Weights<'a> {
         }
         let dtype = self.layout.map_or(DType::F32, dtype);
         Tensor::from_data(x.into_data().convert_dtype(dtype), (&self.device, dtype))
-    }
-
-    /// [`Weights::tensor`], [placed](Weights::placed).
-    pub(crate) fn tensor_for_products<const D: usize>(&self, name: &str, shape: [usize; D]) -> Tensor<D> {
-        self.placed(self.on_host().tensor(name, shape))
     }
 
     /// Tensor `name` with exactly this shape, as `f32` on the device. Where it is missing or misshapen that is noted

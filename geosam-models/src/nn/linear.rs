@@ -22,12 +22,13 @@ pub(crate) struct Linear {
 }
 
 impl Linear {
-    /// In the precision that is asked for. This is where it is decided: on a GPU weight and bias have that type, and
-    /// [`kernels`] follow the weight; on the CPU the weight is laid out for products in that precision, and all else is
-    /// in f32. Where none is asked for it is f32, by rows.
+    /// In the precision that is asked for: on a GPU weight and bias have that type ([`Weights::placed`]), and [`kernels`] follow
+    /// the weight; on the CPU the weight is laid out for products in that precision, and all else is in f32. Where none is
+    /// asked for it is f32, by rows.
     pub(crate) fn load(weights: &Weights<'_>, inputs: usize, outputs: usize) -> Self {
-        let weight = weights.tensor_for_products("weight", [outputs, inputs]);
-        let linear = Self::new(weight, weights.tensor_for_products("bias", [outputs]));
+        let host = weights.on_host();
+        let linear =
+            Self::new(host.tensor("weight", [outputs, inputs]), host.tensor("bias", [outputs])).placed(weights);
         match weights.layout() {
             Some(Precision::Bf16) if is_cpu(weights.device()) => linear.packed(),
             Some(Precision::F32) if is_cpu(weights.device()) => linear.by_columns(),

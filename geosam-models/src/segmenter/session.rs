@@ -87,7 +87,12 @@ impl SamSession {
         let (image, sparse) = self.decoder_inputs(prompts);
         let decoded = self.decoder.mask_decoder.forward(&image, self.high_res.as_ref(), sparse, options.multimask);
         let (logits, scores) = (read_parts(decoded.logits, prompts.len()), read_parts(decoded.scores, prompts.len()));
-        logits.into_par_iter().zip(scores).map(|(logits, scores)| self.prediction(logits, scores)).collect()
+        let prediction = |(logits, scores)| self.prediction(logits, scores);
+        match prompts {
+            // On this thread, which may be one of many that answer.
+            [_] => logits.into_iter().zip(scores).map(prediction).collect(),
+            _ => logits.into_par_iter().zip(scores).map(prediction).collect(),
+        }
     }
 
     /// Side of the decoder's logits.
