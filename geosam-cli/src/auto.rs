@@ -59,11 +59,14 @@ impl Auto {
         self.polygons.check(&self.outputs)?;
         output_files::check(self.outputs.iter().map(PathBuf::as_path), inputs(&self.source, &self.model))?;
         let (masks, segmenter) = self.open()?;
+        // From here on Ctrl-C ends the work, which takes away what it has begun, and not the program.
+        let progress = Terminal::start("searching")?;
         let mut outputs = Outputs::create(&self.outputs, masks.grid(), self.polygons)?;
         if self.outputs.is_empty() {
             print_note("masks are counted and not written; give --out FILE to keep them");
         }
-        let report = masks.for_each(&Terminal::start("searching")?, |mask| outputs.write(&mask))?;
+        let report = masks.for_each(&progress, |mask| outputs.write(&mask))?;
+        drop(progress);
         outputs.finish()?;
         self.print(&report, &segmenter, start.elapsed().as_secs_f64());
         Ok(())
