@@ -38,8 +38,8 @@ pub(crate) enum Layout {
     ChannelsLast,
 }
 
-/// activation(the convolution of `images`), channels last, in f32 whatever the type of the weight. The squares are gathered a few at a time and multiplied with
-/// the weight, while they are in the cache.
+/// activation(the convolution of `images`), channels last, in f32 whatever the type of the weight. The squares are gathered a
+/// few at a time and multiplied with the weight, while they are in the cache.
 ///
 /// # Shapes
 /// - images: as `layout` says
@@ -128,6 +128,19 @@ impl<'a> Image<'a> {
     }
 }
 
+/// Images `[batch, height, width, channels]` and a weight `[outputs, kernel, kernel, channels]`, whatever the layout.
+fn channels_last(images: Tensor<4>, layout: Layout, weight: Tensor<2>, kernel: usize) -> (Tensor<4>, Tensor<4>) {
+    let [outputs, seen] = weight.dims();
+    let channels = seen / (kernel * kernel);
+    match layout {
+        Layout::ChannelsFirst => {
+            let weight = weight.reshape([outputs, channels, kernel, kernel]);
+            (images.permute([0, 2, 3, 1]), weight.permute([0, 2, 3, 1]))
+        }
+        Layout::ChannelsLast => (images, weight.reshape([outputs, kernel, kernel, channels])),
+    }
+}
+
 /// [`patches`] with the operator of that name.
 fn by_convolution(
     images: Tensor<4>,
@@ -136,15 +149,8 @@ fn by_convolution(
     Patches { kernel, stride, padding }: Patches,
 ) -> Tensor<4> {
     let weight = affine.weight.unpacked(&images.device());
-    let [outputs, seen] = weight.dims();
-    let channels = seen / (kernel * kernel);
-    let (images, weight) = match layout {
-        Layout::ChannelsFirst => (images, weight.reshape([outputs, channels, kernel, kernel])),
-        Layout::ChannelsLast => {
-            let weight = weight.reshape([outputs, kernel, kernel, channels]);
-            (images.permute([0, 3, 1, 2]), weight.permute([0, 3, 1, 2]))
-        }
-    };
+    let (images, weight) = channels_last(images, layout, weight, kernel);
+    let [images, weight] = [images, weight].map(|x| x.permute([0, 3, 1, 2]));
     let options = ConvOptions::new([stride; 2], [padding; 2], [1, 1], 1);
     module::conv2d(images, weight, Some(affine.bias), options).permute([0, 2, 3, 1])
 }
@@ -162,16 +168,9 @@ fn by_products(
     Patches { kernel, stride, padding }: Patches,
 ) -> Tensor<4> {
     let weight = affine.weight.unpacked(&images.device());
-    let ([outputs, seen], dtype) = (weight.dims(), weight.dtype());
-    let channels = seen / (kernel * kernel);
-    let (images, weight) = match layout {
-        Layout::ChannelsFirst => {
-            let weight = weight.reshape([outputs, channels, kernel, kernel]);
-            (images.permute([0, 2, 3, 1]), weight.permute([0, 2, 3, 1]))
-        }
-        Layout::ChannelsLast => (images, weight.reshape([outputs, kernel, kernel, channels])),
-    };
-    let [batch, height, width, _] = images.dims();
+    let dtype = weight.dtype();
+    let (images, weight) = channels_last(images, layout, weight, kernel);
+    let ([batch, height, width, channels], [outputs, ..]) = (images.dims(), weight.dims());
     let [down, across] = [height, width].map(|side| (side + 2 * padding - kernel) / stride + 1);
     // Squares that a token sees, and that the image has, along an axis.
     let parts = kernel.div_ceil(stride);

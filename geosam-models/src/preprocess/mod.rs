@@ -78,9 +78,13 @@ pub(crate) fn prepare_all(
     device: &Device,
     dtype: DType,
 ) -> Tensor<4> {
-    let prepare = |image| match device.supports_dtype(DType::U8) {
-        true => prepare_there(image, size, mode, normalization, device, dtype),
-        false => in_type(prepare(image, size, mode, normalization, device), dtype),
+    let has_bytes = device.supports_dtype(DType::U8);
+    let prepare = |image| {
+        if has_bytes {
+            prepare_there(image, size, mode, normalization, device, dtype)
+        } else {
+            in_type(prepare(image, size, mode, normalization, device), dtype)
+        }
     };
     Tensor::cat(images.iter().map(prepare).collect(), 0)
 }
